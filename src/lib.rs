@@ -1,1 +1,14 @@
-//! Bowline.
+//! Bowline: a replicated link service in one binary.
+//!
+//! The crate is a set of pure cores with thin shells around them; `docs/architecture.md` has the
+//! bird's-eye view. Nothing here is a stable library interface: the library exists so that the
+//! binary, the tests and the benchmarks share one code base.
+
+pub mod error;
+pub mod ids;
+pub mod membership;
+pub mod metrics;
+pub mod node;
+pub mod raft;
+pub mod state;
+pub mod storage;

@@ -1,0 +1,104 @@
+//! Counters and histograms of one node.
+//!
+//! One struct of atomics, shared by reference: a thread counts where the thing happens and never
+//! waits. What the raft thread knows (term, role, indexes) is not here but in the published status.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// The sum so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Durations in fixed buckets, in the shape Prometheus wants.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; Self::BOUNDS_US.len()],
+    count: AtomicU64,
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    /// Upper bounds of the buckets, in microseconds.
+    pub const BOUNDS_US: [u64; 14] = [
+        50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 100_000, 400_000, 1_600_000,
+        6_400_000,
+    ];
+
+    /// Counts one duration.
+    pub fn observe(&self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        if let Some(at) = Self::BOUNDS_US.iter().position(|bound| us <= *bound) {
+            self.buckets[at].fetch_add(1, Ordering::Relaxed);
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// (per-bucket counts, number of all, sum in microseconds).
+    pub fn read(&self) -> (Vec<u64>, u64, u64) {
+        (
+            self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect(),
+            self.count.load(Ordering::Relaxed),
+            self.sum_us.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Everything a node counts outside the raft thread's status.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Log writes (group commits) completed.
+    pub log_writes: Counter,
+    /// Entries in them.
+    pub log_entries: Counter,
+    /// Bytes in them.
+    pub log_bytes: Counter,
+    /// Time of each fdatasync of the log.
+    pub log_fsync: Histogram,
+    /// Entries applied.
+    pub applied_entries: Counter,
+    /// Checkpoints completed.
+    pub checkpoints: Counter,
+    /// Time each checkpoint took.
+    pub checkpoint_time: Histogram,
+    /// Times the applier waited for a checkpoint.
+    pub apply_pauses: Counter,
+    /// Writes taken from clients of this node.
+    pub proposals: Counter,
+    /// Writes refused because a queue was full.
+    pub proposals_refused: Counter,
+    /// Writes sent to the leader.
+    pub forwards: Counter,
+    /// Messages from peers dropped because the inbox was full.
+    pub inbox_dropped: Counter,
+    /// Messages to peers dropped because the outbox was full or no link stood.
+    pub outbox_dropped: Counter,
+    /// Connections refused at the peer port (bad handshake, foreign cluster, garbage).
+    pub peer_refused: Counter,
+    /// Gossip packets received.
+    pub gossip_received: Counter,
+    /// Gossip packets sent.
+    pub gossip_sent: Counter,
+    /// Gossip packets dropped as foreign or malformed.
+    pub gossip_refused: Counter,
+    /// Elections this node started.
+    pub elections: Counter,
+    /// Times this node saw another leader take over.
+    pub leader_changes: Counter,
+}

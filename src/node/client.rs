@@ -1,0 +1,169 @@
+//! How the fronts talk to the node: ask without waiting, be told in batches.
+//!
+//! A front parks its request under a [`Ticket`] and submits an [`Ask`]; the answer comes as a
+//! [`Completion`] through the sink that the ticket names, many at a time with one wake-up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use crossbeam_channel::{Sender, TrySendError};
+use parking_lot::RwLock;
+
+use super::Status;
+use crate::error::Failure;
+use crate::ids::Ticket;
+use crate::membership::Roster;
+use crate::metrics::Metrics;
+use crate::state::Reply;
+use crate::storage::{View, Views};
+
+/// What a front may ask the raft thread for.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Apply this encoded command exactly once and answer with its reply.
+    Write(Bytes),
+    /// Tell when this node's state is as fresh as the cluster was when this was asked.
+    ReadIndex,
+    /// Hand leadership to this node, or to the best one.
+    Transfer(Option<u64>),
+    /// Take this member out of the cluster.
+    Remove(u64),
+}
+
+/// A question to the raft thread.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Whom to answer.
+    pub ticket: Ticket,
+    /// When an answer must have been given, whatever it is.
+    pub deadline: Instant,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The command was applied here; this is what it said.
+    Written(Reply),
+    /// The state is fresh enough to be read.
+    Readable,
+    /// It was done (transfers, removals).
+    Done,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// Whom it is for.
+    pub ticket: Ticket,
+    /// The applied index of this node as of the answer.
+    pub index: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// A place that takes completions: must not block, and wakes its reader once per call.
+pub trait Sink: Send + Sync {
+    /// Takes a batch.
+    fn complete(&self, batch: Vec<Completion>);
+}
+
+/// All sinks of a node, by the number in their tickets.
+#[derive(Clone, Default)]
+pub struct Completions(Arc<RwLock<Vec<Arc<dyn Sink>>>>);
+
+impl Completions {
+    /// Adds a sink and returns its number.
+    pub fn register(&self, sink: Arc<dyn Sink>) -> u16 {
+        let mut sinks = self.0.write();
+        sinks.push(sink);
+        u16::try_from(sinks.len() - 1).expect("a node has a handful of sinks")
+    }
+
+    /// Hands each sink its share of the batch, with one wake-up each.
+    pub fn deliver(&self, batch: Vec<Completion>) {
+        let sinks = self.0.read();
+        let mut shares: Vec<Vec<Completion>> = vec![Vec::new(); sinks.len()];
+        for completion in batch {
+            if let Some(share) = shares.get_mut(usize::from(completion.ticket.sink)) {
+                share.push(completion);
+            }
+        }
+        for (sink, share) in sinks.iter().zip(shares) {
+            if !share.is_empty() {
+                sink.complete(share);
+            }
+        }
+    }
+}
+
+/// The request queue is full: nothing was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// A front's handle on the node.
+#[derive(Clone)]
+pub struct Client {
+    /// Where answers go; fronts register their sinks here.
+    pub completions: Completions,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The gossiped member list.
+    pub roster: Roster,
+    requests: Sender<Request>,
+    views: Views,
+    status: Arc<RwLock<Arc<Status>>>,
+    next_ticket: Arc<AtomicU64>,
+}
+
+impl Client {
+    /// Wires a handle. `status` is replaced by the raft thread whenever it changes.
+    #[must_use]
+    pub fn new(
+        requests: Sender<Request>,
+        views: Views,
+        status: Arc<RwLock<Arc<Status>>>,
+        roster: Roster,
+        completions: Completions,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let next_ticket = Arc::new(AtomicU64::new(1));
+        Self { completions, metrics, roster, requests, views, status, next_ticket }
+    }
+
+    /// A ticket for the sink, never given out before in this process.
+    #[must_use]
+    pub fn ticket(&self, sink: u16) -> Ticket {
+        Ticket { sink, id: self.next_ticket.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Puts a request into the raft thread's queue, without waiting.
+    ///
+    /// # Errors
+    /// [`Busy`] when the queue is full or the node is stopping: nothing was asked.
+    pub fn submit(&self, request: Request) -> Result<(), Busy> {
+        self.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => {
+                self.metrics.proposals_refused.inc();
+                Busy
+            }
+        })
+    }
+
+    /// The newest state this node has applied.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.views.current()
+    }
+
+    /// The raft thread's newest account of itself.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status.read())
+    }
+}

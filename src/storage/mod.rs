@@ -1,0 +1,5 @@
+//! What is on disk: the log, the vote, the state.
+
+mod store;
+
+pub use store::{Rows, StoreError, View, Views};
