@@ -16,7 +16,7 @@ pub enum Certainty {
 }
 
 /// Why a request failed on this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// No leader was found in time.
     NoLeader,
@@ -27,11 +27,11 @@ pub enum Reason {
     /// The node is stopping or has not joined a cluster yet.
     Unavailable,
     /// Something the caller asked for is not possible now (a transfer without a target, …).
-    Refused(&'static str),
+    Refused(String),
 }
 
 /// A failed request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Whether it changed anything.
     pub certainty: Certainty,
@@ -55,7 +55,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self.reason {
+        let reason = match &self.reason {
             Reason::NoLeader => "the cluster has no leader at the moment",
             Reason::Busy => "this node has too much to do at the moment",
             Reason::Deadline => "the request's time ran out",

@@ -1,0 +1,92 @@
+//! What a node is told at its start, and what every node of a cluster must agree on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which HTTP front answers clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// Our own event loops.
+    Mio,
+    /// The thin one on `tiny_http`.
+    TinyHttp,
+}
+
+/// Settings of one process; nodes of a cluster may differ in them.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The data directory; made when missing.
+    pub data: PathBuf,
+    /// Host to listen on; none: loopback, or for a joiner the source address of its route to the
+    /// join target.
+    pub bind: Option<String>,
+    /// Where to listen for HTTP, `host:port`, instead of the bind host and 7070.
+    pub http: Option<String>,
+    /// Where to listen for peers (TCP) and gossip (UDP), instead of the bind host and 7071.
+    pub peer: Option<String>,
+    /// What others are told to dial: `host` or `host:port`.
+    pub advertise: Option<String>,
+    /// Base URL under which clients reach the HTTP surface.
+    pub advertise_http: Option<String>,
+    /// Peer addresses of members to join through.
+    pub join: Vec<String>,
+    /// Start a new cluster with this node as its first.
+    pub bootstrap: bool,
+    /// Name for people; none: the host's name and the peer port.
+    pub name: Option<String>,
+    /// Which HTTP front answers.
+    pub front: Front,
+    /// Event loops of the `mio` front.
+    pub http_threads: usize,
+    /// When every request must have been answered.
+    pub request_timeout: Duration,
+    /// The pace of the protocol.
+    pub timing: Timing,
+}
+
+/// The pace of the consensus protocol. All nodes of a cluster should use the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Pause between a leader's heartbeats; at most a fifth of `election_min`.
+    pub heartbeat: Duration,
+    /// Shortest time without a leader after which a follower asks for votes. Also how long a
+    /// follower sticks to its leader.
+    pub election_min: Duration,
+    /// Longest such time; the actual one is drawn anew each time.
+    pub election_max: Duration,
+}
+
+impl Timing {
+    /// For machines in one place.
+    pub const LAN: Self = Self {
+        heartbeat: Duration::from_millis(50),
+        election_min: Duration::from_millis(250),
+        election_max: Duration::from_millis(500),
+    };
+    /// For machines far apart.
+    pub const WAN: Self = Self {
+        heartbeat: Duration::from_millis(200),
+        election_min: Duration::from_secs(1),
+        election_max: Duration::from_secs(2),
+    };
+}
+
+/// Port of the HTTP surface when none is given.
+pub const HTTP_PORT: u16 = 7070;
+/// Port of peers and gossip when none is given.
+pub const PEER_PORT: u16 = 7071;
+
+/// Limits that are part of the protocol: the same on every node of a cluster, checked where a
+/// write enters, never applied to reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Voters that the leader promotes learners up to.
+    pub voters_max: usize,
+    /// Members, learners included.
+    pub members_max: usize,
+}
+
+impl ClusterConfig {
+    /// The limits in force.
+    pub const DEFAULT: Self = Self { voters_max: 5, members_max: 64 };
+}

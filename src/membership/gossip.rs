@@ -1,0 +1,204 @@
+//! The `gossip` thread: the sockets and the clock for the sans-I/O gossip core.
+//!
+//! UDP on the peer port's number for probes and piggybacked news; push-pull goes over the peer
+//! transport, whose inbox this thread drains. What gossip believes goes to the roster and to log
+//! lines; it never reaches the raft thread, so it can never move a vote.
+
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bowline_gossip as gossip;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+
+use super::{Roster, RosterEntry, RosterStatus};
+use crate::metrics::Metrics;
+use crate::raft::Configuration;
+use crate::transport::{self, Inbound, Lane};
+
+/// What the rest of the node tells the gossip thread.
+#[derive(Debug)]
+pub enum GossipCommand {
+    /// The members of the newest configuration.
+    Contacts(Configuration),
+    /// Tell everybody that this node leaves for good, then stop.
+    Leave,
+    /// Stop without a word: the node will be back.
+    Stop,
+}
+
+/// Longest time for which the thread does not look at its queues.
+const NAP_MAX: Duration = Duration::from_millis(100);
+/// Largest datagram read; a longer one is refused by its checksum.
+const PACKET_MAX: usize = 2048;
+/// Packets taken from the socket before the other inputs get their turn.
+const BURST: usize = 256;
+
+/// What the thread is made of.
+pub struct GossipThread {
+    /// The core.
+    pub core: gossip::Gossip,
+    /// Bound to the peer port's number.
+    pub socket: UdpSocket,
+    /// When the core's time began.
+    pub start: Instant,
+    /// Push-pull messages from peers.
+    pub inbox: Receiver<Inbound>,
+    /// From the rest of the node.
+    pub commands: Receiver<GossipCommand>,
+    /// To peers.
+    pub transport: transport::Handle,
+    /// Where the member list is published.
+    pub roster: Roster,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// This node's id, for log lines.
+    pub id: u64,
+}
+
+impl GossipThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
+        let (resolved_in, resolved) = crossbeam_channel::bounded(4);
+        Builder::new().name("gossip".to_owned()).spawn(move || {
+            let mut buffer = [0; PACKET_MAX];
+            while self.commands_allow(&resolved_in) {
+                if let Ok(contacts) = resolved.try_recv() {
+                    self.core.set_contacts(contacts);
+                }
+                self.receive(&mut buffer);
+                for inbound in self.inbox.try_iter().take(BURST) {
+                    self.on_inbound(inbound);
+                }
+                self.core.tick(now(self.start));
+                self.carry_out();
+            }
+            self.carry_out();
+        })
+    }
+
+    /// False when it is time to stop.
+    fn commands_allow(&mut self, resolved: &Sender<Vec<gossip::Contact>>) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(GossipCommand::Contacts(configuration)) => {
+                    resolve(configuration, resolved.clone());
+                }
+                Ok(GossipCommand::Leave) => {
+                    self.core.leave(now(self.start));
+                    return false;
+                }
+                Ok(GossipCommand::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+    }
+
+    /// Sleeps until a packet comes or something is due.
+    fn receive(&mut self, buffer: &mut [u8]) {
+        let deadline = self.core.deadline().0.saturating_sub(now(self.start).0);
+        let nap = Duration::from_micros(deadline).clamp(Duration::from_millis(1), NAP_MAX);
+        if let Err(error) = self.socket.set_read_timeout(Some(nap)) {
+            log::debug!("gossip: no read timeout: {error}");
+        }
+        for turn in 0..BURST {
+            if turn == 1 && self.socket.set_nonblocking(true).is_err() {
+                break;
+            }
+            match self.socket.recv_from(buffer) {
+                Ok((len, from)) => self.on_packet(from, &buffer[..len]),
+                // Timeouts, and refusals that earlier packets met at a dead peer.
+                Err(_) => break,
+            }
+        }
+        self.socket.set_nonblocking(false).ok();
+    }
+
+    fn on_packet(&mut self, from: SocketAddr, packet: &[u8]) {
+        self.metrics.gossip_received.inc();
+        if let Err(error) = self.core.on_packet(now(self.start), from, packet) {
+            self.metrics.gossip_refused.inc();
+            log::debug!("gossip: refused a packet from {from}: {error}");
+        }
+    }
+
+    fn on_inbound(&mut self, inbound: Inbound) {
+        let Inbound::Message { from, body } = inbound else { return };
+        match self.core.on_push_pull(now(self.start), from, &body) {
+            Ok(Some(answer)) => self.push_pull(from, answer),
+            Ok(None) => {}
+            Err(error) => {
+                self.metrics.gossip_refused.inc();
+                log::debug!("gossip: refused a push-pull of n{from}: {error}");
+            }
+        }
+    }
+
+    fn push_pull(&self, to: u64, body: Vec<u8>) {
+        self.transport.send(to, Lane::Bulk, transport::SERVICE_GOSSIP, body.into());
+    }
+
+    fn carry_out(&mut self) {
+        let effects = self.core.take_effects();
+        let changed = effects.iter().any(|effect| matches!(effect, gossip::Effect::Event(_)));
+        for effect in effects {
+            match effect {
+                gossip::Effect::Send { to, packet } => {
+                    self.metrics.gossip_sent.inc();
+                    // UDP may fail as it likes; the protocol expects it.
+                    self.socket.send_to(&packet, to).ok();
+                }
+                gossip::Effect::PushPull { to, body } => self.push_pull(to, body),
+                gossip::Effect::Event(event) => log::info!("n{} gossip: {event}", self.id),
+            }
+        }
+        if changed || self.roster.current().is_empty() {
+            self.roster.publish(self.core.members().map(roster_entry).collect());
+        }
+    }
+}
+
+fn roster_entry(member: &gossip::Member) -> RosterEntry {
+    RosterEntry {
+        id: member.id,
+        name: member.name.clone(),
+        peer: member.peer.to_string(),
+        http: member.http.clone(),
+        version: member.version.clone(),
+        status: match member.status {
+            gossip::Status::Alive => RosterStatus::Alive,
+            gossip::Status::Suspect => RosterStatus::Suspect,
+            gossip::Status::Down => RosterStatus::Down,
+            gossip::Status::Left => RosterStatus::Left,
+        },
+    }
+}
+
+/// The core's time: microseconds since the thread was made.
+pub(crate) fn now(start: Instant) -> gossip::Micros {
+    gossip::Micros(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Turns the configured addresses into contacts, on a thread of its own since names may take long.
+fn resolve(configuration: Configuration, then: Sender<Vec<gossip::Contact>>) {
+    let resolver = move || {
+        let mut contacts = Vec::new();
+        for (id, member) in configuration.members {
+            match member.info.peer.to_socket_addrs().map(|mut addrs| addrs.next()) {
+                Ok(Some(addr)) => {
+                    contacts.push(gossip::Contact { id, tag: member.info.tag, addr });
+                }
+                Ok(None) | Err(_) => log::debug!("gossip: {} has no address", member.info.peer),
+            }
+        }
+        // Nobody listens when the node is stopping.
+        then.send(contacts).ok();
+    };
+    if let Err(error) = Builder::new().name("gossip-resolve".to_owned()).spawn(resolver) {
+        log::warn!("gossip: no thread to resolve addresses: {error}");
+    }
+}

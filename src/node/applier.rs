@@ -1,0 +1,129 @@
+//! The `apply` thread: committed entries become rows, replies and a new view.
+//!
+//! For every batch: apply, publish the view, and only then answer, so that whoever gets an answer
+//! finds what it says on this node. The applier owns the state; nobody else writes it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{Completion, Completions, Outcome};
+use crate::ids::{Ticket, WriteId};
+use crate::metrics::Metrics;
+use crate::raft::{Entry, Payload};
+use crate::replica::Work;
+use crate::state::{At, State};
+use crate::storage::Store;
+
+/// What the thread is made of.
+pub struct Applier {
+    /// The state machine with its rows.
+    pub state: State<Store>,
+    /// Batches of work, in order.
+    pub work: Receiver<Vec<Work>>,
+    /// Where replies go.
+    pub completions: Completions,
+    /// The index applied last, for the raft thread to look at.
+    pub applied: Arc<AtomicU64>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where a failure that must stop the node is reported.
+    pub fatal: Sender<String>,
+}
+
+impl Applier {
+    /// Starts the thread; it ends when the channel of work is closed, or on a fatal failure.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
+        Builder::new().name("apply".to_owned()).spawn(move || {
+            while let Ok(batch) = self.work.recv() {
+                if let Err(why) = self.apply(batch) {
+                    // The raft thread may be gone already when the node is stopping.
+                    self.fatal.send(why).ok();
+                    return;
+                }
+            }
+            if let Err(error) = self.state.into_table().close() {
+                log::error!("the state's store did not close cleanly: {error}");
+            }
+        })
+    }
+
+    fn apply(&mut self, first: Vec<Work>) -> Result<(), String> {
+        let mut completions = Vec::new();
+        let mut entries = 0;
+        for work in std::iter::once(first).chain(self.work.try_iter().take(64)).flatten() {
+            match work {
+                Work::Entry(entry, ticket) => {
+                    entries += 1;
+                    completions.extend(self.apply_entry(&entry, ticket)?);
+                }
+                Work::Readable(tickets) => {
+                    let index = self.state.summary().applied;
+                    let completion =
+                        |ticket| Completion { ticket, index, outcome: Outcome::Readable };
+                    completions.extend(tickets.into_iter().map(completion));
+                }
+            }
+        }
+        if entries > 0 {
+            self.metrics.applied_entries.add(entries);
+            self.publish()?;
+        }
+        self.completions.deliver(completions);
+        Ok(())
+    }
+
+    fn publish(&mut self) -> Result<(), String> {
+        let applied = self.state.summary().applied;
+        let summary = self.state.summary_bytes();
+        self.state.table_mut().publish(applied, summary);
+        self.applied.store(applied, Ordering::Release);
+        if self.state.table_mut().checkpoint_due().map_err(|error| error.to_string())? {
+            let meta = self.state.meta_bytes();
+            self.state.table_mut().checkpoint(meta).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn apply_entry(
+        &mut self,
+        entry: &Entry,
+        ticket: Option<Ticket>,
+    ) -> Result<Option<Completion>, String> {
+        let at = At {
+            index: entry.index,
+            term: entry.term,
+            clock_ms: entry.stamp.clock_ms,
+            wall_ms: entry.stamp.wall_ms,
+        };
+        match &entry.payload {
+            Payload::Noop => self.state.apply_noop(at),
+            Payload::Configuration(configuration) => {
+                let nodes: BTreeSet<u64> = configuration.members.keys().copied().collect();
+                let encoded = rmp_serde::to_vec(configuration).expect("plain data can be encoded");
+                self.state.apply_configuration(at, &nodes, encoded.into());
+            }
+            Payload::Command(payload) => {
+                let (id, command) = WriteId::split(payload).ok_or_else(|| {
+                    format!("entry {} holds a command without its id: upgrade this node", at.index)
+                })?;
+                let reply = self
+                    .state
+                    .apply_command(at, id, command)
+                    .map_err(|error| format!("entry {} cannot be applied: {error}", at.index))?;
+                return Ok(ticket.map(|ticket| Completion {
+                    ticket,
+                    index: at.index,
+                    outcome: Outcome::Written(reply),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}

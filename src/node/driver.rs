@@ -1,0 +1,370 @@
+//! The `raft` thread: the one owner of the [`Replica`].
+//!
+//! It sleeps until the replica's deadline or until something arrives, drains every queue that has
+//! something, lets time pass once, and then carries out what came of it all: messages first, since
+//! they wait for nobody. It never writes to a client, never touches a disk, never blocks on a full
+//! queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use parking_lot::RwLock;
+
+use super::client::{Ask, Completion, Completions, Outcome, Request};
+use super::dial_back::DialBack;
+use super::log_reader::{ReadDone, ReadJob};
+use super::log_writer::{LogDone, LogWrite};
+use super::publish::Publisher;
+use super::{Clock, Status};
+use crate::ids::{ClusterId, Id128};
+use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler};
+use crate::metrics::Metrics;
+use crate::raft::{MemberInfo, NodeId, Persisted, RoleKind};
+use crate::replica::{
+    AdminRequest, Answer, Effects, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica,
+    Work,
+};
+use crate::transport::{self, Inbound, Lane, Peer};
+
+/// Inputs taken from one queue before the others get their turn.
+const BURST: usize = 1024;
+
+/// What the rest of the node tells the raft thread.
+#[derive(Debug)]
+pub enum Control {
+    /// A joiner was dialled back and is what it says.
+    JoinVerified(GuestId, MemberInfo),
+    /// Hand leadership over if this node leads; the sender is told (by a drop) when it does not.
+    HandOver(Sender<()>),
+    /// Stop.
+    Stop,
+}
+
+/// The queues into the raft thread.
+pub struct Inputs {
+    /// From the HTTP fronts; bounded.
+    pub requests: Receiver<Request>,
+    /// From the transport; bounded.
+    pub inbox: Receiver<Inbound>,
+    /// From the log writer.
+    pub log_done: Receiver<LogDone>,
+    /// From the log reader.
+    pub read_done: Receiver<ReadDone<LogRequest>>,
+    /// From everybody else.
+    pub control: Receiver<Control>,
+    /// Last index applied, written by the applier.
+    pub applied: Arc<AtomicU64>,
+}
+
+/// The queues out of it.
+pub struct Outputs {
+    /// To peers.
+    pub transport: transport::Handle,
+    /// To the log writer; bounded by the replica, in bytes.
+    pub log: Sender<LogWrite>,
+    /// To the log reader; bounded by the replica, in number.
+    pub log_read: Sender<ReadJob<LogRequest>>,
+    /// To the applier; bounded by the replica, in bytes.
+    pub apply: Sender<Vec<Work>>,
+    /// To the fronts.
+    pub completions: Completions,
+    /// To the gossip thread.
+    pub gossip: Sender<GossipCommand>,
+    /// To the main thread: why the node must stop.
+    pub fatal: Sender<String>,
+}
+
+/// The thread's state.
+pub struct Driver {
+    /// The replica it owns.
+    pub replica: Replica,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Queues in.
+    pub inputs: Inputs,
+    /// Queues out.
+    pub outputs: Outputs,
+    /// Where the status is published.
+    pub status: Arc<RwLock<Arc<Status>>>,
+    /// This node's name.
+    pub name: String,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Promotes learners.
+    pub reconciler: Reconciler,
+    /// Dials joiners back.
+    pub dial_back: DialBack,
+}
+
+enum Next {
+    Continue,
+    Stop,
+}
+
+impl Driver {
+    /// Starts the thread. It ends on [`Control::Stop`], on a failed log, or when the node removed
+    /// itself; in all but the first case `fatal` says why.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn(self) -> std::io::Result<JoinHandle<()>> {
+        Builder::new().name("raft".to_owned()).spawn(move || self.run())
+    }
+
+    fn run(mut self) {
+        let mut publisher = Publisher::new(self.cluster, self.name.clone());
+        let mut handing_over: Option<Sender<()>> = None;
+        loop {
+            self.carry_out();
+            self.publish(&mut publisher);
+            if self.replica.node().role_kind() != RoleKind::Leader {
+                handing_over = None;
+            }
+            match self.wait(&mut handing_over) {
+                Ok(Next::Continue) => {}
+                Ok(Next::Stop) => return,
+                Err(why) => {
+                    self.outputs.fatal.send(why).ok();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do and does it.
+    fn wait(&mut self, handing_over: &mut Option<Sender<()>>) -> Result<Next, String> {
+        let sleep = self.clock.until(self.replica.deadline());
+        let (requests, inbox) = (self.inputs.requests.clone(), self.inputs.inbox.clone());
+        let (log_done, read_done) = (self.inputs.log_done.clone(), self.inputs.read_done.clone());
+        let control = self.inputs.control.clone();
+        select! {
+            recv(inbox) -> inbound => inbound.into_iter().for_each(|it| self.on_inbound(it)),
+            recv(requests) -> request => request.into_iter().for_each(|it| self.on_request(it)),
+            recv(log_done) -> done => match done {
+                Ok(done) => self.on_log_done(done)?,
+                Err(_) => return Err("the log writer is gone".to_owned()),
+            },
+            recv(read_done) -> done => match done {
+                Ok(done) => self.on_read_done(done)?,
+                Err(_) => return Err("the log reader is gone".to_owned()),
+            },
+            recv(control) -> control => match control {
+                Ok(Control::Stop) | Err(_) => return Ok(Next::Stop),
+                Ok(control) => self.on_control(control, handing_over),
+            },
+            default(sleep) => {}
+        }
+        for inbound in inbox.try_iter().take(BURST) {
+            self.on_inbound(inbound);
+        }
+        for done in log_done.try_iter().take(BURST) {
+            self.on_log_done(done)?;
+        }
+        for done in read_done.try_iter().take(BURST) {
+            self.on_read_done(done)?;
+        }
+        for request in requests.try_iter().take(BURST) {
+            self.on_request(request);
+        }
+        self.replica.on_applied(self.inputs.applied.load(Ordering::Acquire));
+        let now = self.clock.now();
+        self.replica.advance(now);
+        if let Some(change) = self.reconciler.next(now.mono, self.replica.node()) {
+            self.replica.propose_change(now, change);
+        }
+        Ok(Next::Continue)
+    }
+
+    fn on_request(&mut self, request: Request) {
+        let ask = match request.ask {
+            Ask::Write(command) => {
+                self.metrics.proposals.inc();
+                crate::replica::Request::Write(command)
+            }
+            Ask::ReadIndex => crate::replica::Request::ReadIndex,
+            Ask::Transfer(to) => crate::replica::Request::Admin(AdminRequest::Transfer(to)),
+            Ask::Remove(node) => crate::replica::Request::Admin(AdminRequest::Remove(node)),
+        };
+        let deadline = self.clock.micros(request.deadline);
+        self.replica.on_request(self.clock.now(), request.ticket, deadline, ask);
+    }
+
+    fn on_inbound(&mut self, inbound: Inbound) {
+        let now = self.clock.now();
+        match inbound {
+            Inbound::Message { from, body } => match rmp_serde::from_slice::<PeerMessage>(&body) {
+                Ok(message) => self.replica.on_message(now, from, message),
+                Err(error) => {
+                    self.metrics.inbox_dropped.inc();
+                    log::warn!("dropped a message of n{from} that cannot be read: {error}");
+                }
+            },
+            Inbound::Gone { peer, evidence } => {
+                log::info!("the process of n{peer} is gone: {evidence}");
+                self.replica.on_gone(now, peer);
+            }
+            Inbound::Guest { conn, from, body } => self.on_guest(conn, from, &body),
+            Inbound::Up { peer, .. } => log::debug!("connected to n{peer}"),
+            Inbound::Down { peer } => log::debug!("lost the connection to n{peer}"),
+        }
+    }
+
+    /// A node wants to join: the leader dials it back first, others send it on.
+    fn on_guest(&mut self, guest: GuestId, from: std::net::SocketAddr, body: &[u8]) {
+        let request = match JoinRequest::decode(body) {
+            Ok(request) => request,
+            Err(why) => {
+                log::warn!("refused a join request from {from}: {why}");
+                self.answer(guest, &JoinResponse::Refused(why));
+                return;
+            }
+        };
+        if self.replica.node().role_kind() != RoleKind::Leader {
+            self.replica.on_join(self.clock.now(), guest, request.info);
+            return;
+        }
+        log::info!("{} at {} asks to join; dialling it back", request.info.name, request.info.peer);
+        let (dial_back, transport) = (&self.dial_back, self.outputs.transport.clone());
+        let started = dial_back.start(request.info, move |outcome| match outcome {
+            Ok(info) => Some(Control::JoinVerified(guest, info)),
+            Err(why) => {
+                log::warn!("refused a join request from {from}: {why}");
+                transport.answer(guest, JoinResponse::Refused(why).encode().into());
+                None
+            }
+        });
+        if !started {
+            let busy = "too many nodes join at once".to_owned();
+            self.answer(guest, &JoinResponse::Retry(busy));
+        }
+    }
+
+    fn answer(&self, guest: GuestId, response: &JoinResponse) {
+        self.outputs.transport.answer(guest, response.encode().into());
+    }
+
+    fn on_log_done(&mut self, done: LogDone) -> Result<(), String> {
+        match done {
+            LogDone::Persisted(all) => {
+                let now = self.clock.now();
+                all.into_iter().for_each(|it: Persisted| self.replica.on_persisted(now, it));
+                Ok(())
+            }
+            LogDone::Failed(why) => Err(why),
+        }
+    }
+
+    fn on_read_done(&mut self, done: ReadDone<LogRequest>) -> Result<(), String> {
+        let entries = done.result.map_err(|error| format!("the log cannot be read: {error}"))?;
+        self.replica.on_log_read(self.clock.now(), done.tag, entries);
+        Ok(())
+    }
+
+    fn on_control(&mut self, control: Control, handing_over: &mut Option<Sender<()>>) {
+        match control {
+            Control::JoinVerified(guest, info) => {
+                self.replica.on_join(self.clock.now(), guest, info);
+            }
+            Control::HandOver(done) => {
+                if self.replica.hand_over_leadership(self.clock.now()) {
+                    *handing_over = Some(done);
+                }
+            }
+            Control::Stop => unreachable!("handled where it is received"),
+        }
+    }
+
+    /// Carries out what came of the inputs.
+    fn carry_out(&mut self) {
+        let effects = self.replica.effects();
+        self.send(effects.messages);
+        for (write, commit) in effects.writes {
+            self.outputs.log.send(LogWrite { write, commit }).ok();
+        }
+        for request in effects.log_reads {
+            let (first, last, bytes_max) = match request {
+                LogRequest::Follower(read) => (read.first, read.last, read.bytes_max),
+                LogRequest::Apply { first, last, bytes_max } => (first, last, bytes_max),
+            };
+            self.outputs.log_read.send(ReadJob { tag: request, first, last, bytes_max }).ok();
+        }
+        if !effects.work.is_empty() {
+            self.outputs.apply.send(effects.work).ok();
+        }
+        self.complete(effects.answers);
+        for (guest, reply) in effects.joins {
+            let response = self.join_response(reply);
+            self.answer(guest, &response);
+        }
+        self.report(effects.events);
+    }
+
+    /// Sends everything, in order; several messages to one peer become one write to its socket.
+    fn send(&mut self, messages: Vec<(NodeId, PeerMessage)>) {
+        let mut frames = Vec::with_capacity(messages.len());
+        for (to, message) in messages {
+            if matches!(message, PeerMessage::Forward { .. }) {
+                self.metrics.forwards.inc();
+            }
+            let lane = if message.is_bulk() { Lane::Bulk } else { Lane::Control };
+            let body = rmp_serde::to_vec(&message).expect("plain data can be encoded");
+            frames.push((to, lane, body.into()));
+        }
+        self.outputs.transport.send_many(transport::SERVICE_REPLICA, frames);
+    }
+
+    fn complete(&self, answers: Vec<(crate::ids::Ticket, Answer)>) {
+        if answers.is_empty() {
+            return;
+        }
+        let index = self.inputs.applied.load(Ordering::Acquire);
+        let completion = |(ticket, answer)| {
+            let outcome = match answer {
+                Answer::Done => Outcome::Done,
+                Answer::Failed(failure) => Outcome::Failed(failure),
+            };
+            Completion { ticket, index, outcome }
+        };
+        self.outputs.completions.deliver(answers.into_iter().map(completion).collect());
+    }
+
+    fn join_response(&self, reply: JoinReply) -> JoinResponse {
+        match reply {
+            JoinReply::Admitted { id, index, configuration } => {
+                log::info!("admitted n{id} by the configuration of entry {index}");
+                JoinResponse::Admitted { cluster: self.cluster, epoch: 0, id, index, configuration }
+            }
+            JoinReply::Redirect(leader) => JoinResponse::Redirect(leader),
+            JoinReply::Retry(why) => JoinResponse::Retry(why),
+            JoinReply::Refused(why) => JoinResponse::Refused(why),
+        }
+    }
+
+    fn report(&self, events: Vec<Event>) {
+        let node = self.replica.node();
+        for event in events {
+            log::info!("n{} term {}: {event}", node.id(), node.term());
+        }
+    }
+
+    fn publish(&mut self, publisher: &mut Publisher) {
+        let now = self.clock.now().mono;
+        if let Some(status) = publisher.next(now, &self.replica) {
+            *self.status.write() = Arc::new(status);
+        }
+        let Some((configuration, index)) = publisher.new_configuration(self.replica.node()) else {
+            return;
+        };
+        let peers = configuration.members.iter().map(|(id, member)| Peer {
+            id: *id,
+            tag: Id128(member.info.tag),
+            addr: member.info.peer.clone(),
+        });
+        self.outputs.transport.set_peers(peers.collect(), index);
+        self.outputs.gossip.send(GossipCommand::Contacts(configuration)).ok();
+    }
+}

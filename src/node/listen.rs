@@ -1,0 +1,181 @@
+//! Where a node listens, and what it tells others to dial.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+
+use crate::config::{HTTP_PORT, NodeConfig, PEER_PORT};
+
+/// Attempts to find a port number that is free for TCP and UDP alike.
+const PAIR_ATTEMPTS: usize = 32;
+
+/// The sockets of a node, bound before anything else happens, and the addresses to advertise.
+pub struct Listeners {
+    /// For clients.
+    pub http: TcpListener,
+    /// For peers.
+    pub peer: TcpListener,
+    /// For gossip, on the peer port's number.
+    pub gossip: UdpSocket,
+    /// What peers dial.
+    pub advertise: String,
+    /// Base URL of the HTTP surface.
+    pub advertise_http: String,
+    /// Why this host was chosen, when nobody said which.
+    pub chosen: Option<String>,
+}
+
+/// Binds everything.
+///
+/// # Errors
+/// A sentence that says which address, what is wrong with it and what to do.
+pub fn bind(config: &NodeConfig) -> Result<Listeners, String> {
+    let (host, chosen) = host(config)?;
+    let http_addr = config.http.clone().unwrap_or_else(|| with_port(&host, HTTP_PORT));
+    let peer_addr = config.peer.clone().unwrap_or_else(|| with_port(&host, PEER_PORT));
+    let (peer, gossip) = bind_pair(&peer_addr)?;
+    let http = TcpListener::bind(&http_addr).map_err(|error| refusal("--http", &http_addr, &error))?;
+    let peer_bound = local(&peer)?;
+    let http_bound = local(&http)?;
+    let advertise = advertised(config.advertise.as_deref(), peer_bound, "--advertise")?;
+    let advertise_http = match &config.advertise_http {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", http_host(&advertise, http_bound)),
+    };
+    Ok(Listeners { http, peer, gossip, advertise, advertise_http, chosen })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, String> {
+    listener.local_addr().map_err(|error| format!("a bound socket has no address: {error}"))
+}
+
+/// The host to listen on.
+fn host(config: &NodeConfig) -> Result<(String, Option<String>), String> {
+    if let Some(bind) = &config.bind {
+        return Ok((bind.clone(), None));
+    }
+    let Some(target) = config.join.first() else {
+        return Ok((Ipv4Addr::LOCALHOST.to_string(), None));
+    };
+    if config.http.is_some() && config.peer.is_some() {
+        return Ok((Ipv4Addr::LOCALHOST.to_string(), None));
+    }
+    let source = source_towards(target).map_err(|error| {
+        format!("no route to the join target {target}: {error}; give --bind HOST")
+    })?;
+    let why = format!("listening on {source}, the source address of the route to {target}");
+    Ok((source.to_string(), Some(why)))
+}
+
+/// The address this machine would talk to `target` from. Sends nothing.
+fn source_towards(target: &str) -> io::Result<IpAddr> {
+    let target = target
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::other("the name has no address"))?;
+    let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(target)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// Binds TCP, then UDP on the same number; when any number will do, again until both are free.
+fn bind_pair(addr: &str) -> Result<(TcpListener, UdpSocket), String> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let tcp = TcpListener::bind(addr).map_err(|error| refusal("--peer", addr, &error))?;
+        let bound = local(&tcp)?;
+        match UdpSocket::bind(bound) {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(_) if addr.ends_with(":0") && attempts < PAIR_ATTEMPTS => {}
+            Err(error) => {
+                return Err(refusal("--peer", &format!("{bound} (UDP, for gossip)"), &error));
+            }
+        }
+    }
+}
+
+fn refusal(flag: &str, addr: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{addr} is in use by another program; choose another address with {flag}")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{addr} is no address of this machine; give one that is with {flag} or --bind")
+        }
+        _ => format!("cannot listen on {addr}: {error}; see {flag} and --bind"),
+    }
+}
+
+/// What peers are told to dial.
+fn advertised(flag: Option<&str>, bound: SocketAddr, name: &str) -> Result<String, String> {
+    match flag {
+        Some(addr) if has_port(addr) => Ok(addr.to_owned()),
+        Some(host) => Ok(with_port(host, bound.port())),
+        None if bound.ip().is_unspecified() => Err(format!(
+            "listening on all addresses ({bound}), so others must be told which to dial: give \
+             {name} HOST"
+        )),
+        None => Ok(bound.to_string()),
+    }
+}
+
+/// The host that peers dial, with the HTTP port, when HTTP listens everywhere; else where it does.
+fn http_host(advertise: &str, http: SocketAddr) -> String {
+    if !http.ip().is_unspecified() {
+        return http.to_string();
+    }
+    let host = advertise.rsplit_once(':').map_or(advertise, |(host, _)| host);
+    format!("{host}:{}", http.port())
+}
+
+fn has_port(addr: &str) -> bool {
+    let unbracketed = addr.rsplit_once(']').map_or(addr, |(_, rest)| rest);
+    match unbracketed.rsplit_once(':') {
+        // A bare IPv6 address is full of colons and has no port.
+        Some((host, port)) => !host.contains(':') && port.parse::<u16>().is_ok(),
+        None => false,
+    }
+}
+
+fn with_port(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_told_from_an_ipv6_address() {
+        assert!(has_port("10.0.0.1:7071"));
+        assert!(has_port("[::1]:7071"));
+        assert!(!has_port("10.0.0.1"));
+        assert!(!has_port("::1"));
+        assert!(!has_port("[::1]"));
+        assert_eq!(with_port("::1", 1), "[::1]:1");
+        assert_eq!(with_port("node.example", 1), "node.example:1");
+    }
+
+    #[test]
+    fn tcp_and_udp_share_the_number() {
+        let (tcp, udp) = bind_pair("127.0.0.1:0").expect("loopback has free ports");
+        assert_eq!(
+            tcp.local_addr().expect("bound").port(),
+            udp.local_addr().expect("bound").port()
+        );
+    }
+
+    #[test]
+    fn listening_everywhere_needs_an_address_to_advertise() {
+        let all = "0.0.0.0:7071".parse().expect("an address");
+        let error = advertised(None, all, "--advertise").expect_err("nothing to dial");
+        assert!(error.contains("--advertise"), "{error}");
+        assert_eq!(advertised(Some("10.0.0.1"), all, "").as_deref(), Ok("10.0.0.1:7071"));
+        assert_eq!(advertised(Some("n1.example:9"), all, "").as_deref(), Ok("n1.example:9"));
+    }
+}

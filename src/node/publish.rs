@@ -1,0 +1,126 @@
+//! What the raft thread shows of itself, and how often.
+
+use super::{MemberStatus, Phase, Status};
+use crate::ids::ClusterId;
+use crate::raft::{Configuration, Index, MemberRole, Micros, Node, NodeId, RoleKind, Term};
+use crate::replica::Replica;
+
+/// Numbers alone are shown at most this often, in µs; what a person acts on, at once.
+const PAUSE_US: u64 = 20_000;
+/// Without a leader for this long after its start, a node serves what it has, marked as stale.
+const STALE_AFTER_US: u64 = 5_000_000;
+
+/// What is shown at once when it changes.
+type Essence = (Term, Phase, Option<NodeId>, Index, bool, bool, bool);
+
+/// Decides when the raft thread's status is published anew, and makes it.
+pub(super) struct Publisher {
+    cluster: ClusterId,
+    name: String,
+    shown: Option<Essence>,
+    shown_at: Micros,
+    started: Option<Micros>,
+    serving_stale: bool,
+    configuration: Option<(Index, Configuration)>,
+}
+
+impl Publisher {
+    pub fn new(cluster: ClusterId, name: String) -> Self {
+        Self {
+            cluster,
+            name,
+            shown: None,
+            shown_at: Micros(0),
+            started: None,
+            serving_stale: false,
+            configuration: None,
+        }
+    }
+
+    /// The configuration in force, when it is another one than last time.
+    pub fn new_configuration(&mut self, node: &Node) -> Option<(Configuration, Index)> {
+        let (index, configuration) = (node.configuration_index(), node.configuration());
+        if self.configuration.as_ref().is_some_and(|(at, it)| (*at, it) == (index, configuration)) {
+            return None;
+        }
+        if configuration.members.is_empty() {
+            return None; // a fresh joiner: what it was told at its admission still holds
+        }
+        self.configuration = Some((index, configuration.clone()));
+        Some((configuration.clone(), index))
+    }
+
+    /// The status to show now, if it is time to.
+    pub fn next(&mut self, now: Micros, replica: &Replica) -> Option<Status> {
+        let node = replica.node();
+        let started = *self.started.get_or_insert(now);
+        let caught_up = replica.caught_up();
+        if caught_up {
+            self.serving_stale = false;
+        } else if node.leader().is_none() && now.0 >= started.0 + STALE_AFTER_US {
+            self.serving_stale = true;
+        }
+        let phase = phase(node);
+        let essence = (
+            node.term(),
+            phase,
+            node.leader(),
+            node.configuration_index(),
+            caught_up,
+            self.serving_stale,
+            // Writes that come to rest must not leave old numbers standing.
+            node.commit() == node.last_index() && replica.pending_writes() == 0,
+        );
+        if self.shown == Some(essence) && now.0 < self.shown_at.0 + PAUSE_US {
+            return None;
+        }
+        self.shown = Some(essence);
+        self.shown_at = now;
+        Some(Status {
+            id: node.id(),
+            cluster: self.cluster.to_string(),
+            name: self.name.clone(),
+            phase,
+            term: node.term(),
+            leader: node.leader(),
+            last_index: node.last_index(),
+            durable_index: node.durable(),
+            commit_index: node.commit(),
+            configuration_index: node.configuration_index(),
+            members: members(node),
+            caught_up,
+            serving_stale: self.serving_stale,
+            pending_writes: u64::try_from(replica.pending_writes()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+fn phase(node: &Node) -> Phase {
+    let me = node.configuration().members.get(&node.id());
+    match node.role_kind() {
+        RoleKind::Leader => Phase::Leader,
+        RoleKind::Candidate | RoleKind::PreCandidate => Phase::Candidate,
+        RoleKind::Follower if me.is_some_and(|me| me.role == MemberRole::Voter) => Phase::Follower,
+        RoleKind::Follower if node.is_removed() => Phase::Removed,
+        RoleKind::Follower => Phase::Learner,
+    }
+}
+
+fn members(node: &Node) -> Vec<MemberStatus> {
+    let progress = node.progress();
+    let leads = node.role_kind() == RoleKind::Leader;
+    let status = |(id, member): (&NodeId, &crate::raft::Member)| {
+        let seen = progress.iter().find(|it| it.id == *id);
+        let own = (*id == node.id()).then(|| node.durable());
+        MemberStatus {
+            id: *id,
+            name: member.info.name.clone(),
+            peer: member.info.peer.clone(),
+            http: member.info.http.clone(),
+            voter: member.role == MemberRole::Voter,
+            match_index: own.or(seen.map(|it| it.match_index)),
+            active: leads.then(|| *id == node.id() || seen.is_some_and(|it| it.active)),
+        }
+    };
+    node.configuration().members.iter().map(status).collect()
+}

@@ -1,0 +1,502 @@
+//! The one place that knows the order *persist → send → apply → reply*.
+//!
+//! A [`Replica`] wraps the consensus core and has no thread, clock or disk of its own. Inputs are
+//! calls ([`advance`](Replica::advance), [`on_message`](Replica::on_message),
+//! [`on_request`](Replica::on_request), [`on_persisted`](Replica::on_persisted), …), work leaves as
+//! data ([`Replica::effects`]), and [`Replica::deadline`] says when it wants time next. In
+//! production the effects go to the threads of `node`, in the simulator to a simulated disk,
+//! network and state machine: both run this very code.
+//!
+//! The order, for every batch of inputs:
+//! 1. messages that promise nothing leave at once, also the appends of a leader whose own disk
+//!    has not written yet (Ongaro's thesis, 10.2.1);
+//! 2. writes go to the log in the order in which they were made; the votes and acknowledgements
+//!    that rest on one leave when it is durable, and not before;
+//! 3. entries go to the state machine in order, never past min(commit, own durable index), so a
+//!    crash can not leave the state ahead of the log;
+//! 4. the answer to a client of this node travels with its entry and is given by the applier.
+//!
+//! Client writes and reads, and what is remembered of them while they are under way, are in
+//! `writes` and `reads`; admission of new nodes is in `joins`.
+
+mod event;
+mod joins;
+mod message;
+mod options;
+mod reads;
+mod writes;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+pub use event::Event;
+pub use joins::{GuestId, JoinReply};
+pub use message::{AdminRequest, PeerMessage, Refusal};
+pub use options::Options;
+
+use crate::error::{Certainty, Failure, Reason};
+use crate::ids::{Ticket, WriteId};
+use crate::raft::{
+    Boot, Change, Entry, Envelope, Index, LogRead, Micros, Node, NodeId, Now, Payload, Persisted,
+    ReadState, Ready, RoleKind, Write,
+};
+use joins::Joins;
+use reads::Reads;
+pub use writes::Registration;
+use writes::Writes;
+
+/// What a client of this node asks for.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Apply this command exactly once.
+    Write(Bytes),
+    /// Tell when the state is as fresh as the cluster was when this was asked.
+    ReadIndex,
+    /// Do something with the cluster itself; only the leader can.
+    Admin(AdminRequest),
+}
+
+/// How a request ended that the applier does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done.
+    Done,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Work for the applier, strictly in this order.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Apply the entry; when there is a ticket, give the reply to it.
+    Entry(Entry, Option<Ticket>),
+    /// Everything a reader has to see has been applied: tell these.
+    Readable(Vec<Ticket>),
+}
+
+/// Entries wanted back from the log on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogRequest {
+    /// For a follower; goes back to [`Replica::on_log_read`].
+    Follower(LogRead),
+    /// For the applier.
+    Apply {
+        /// First index wanted.
+        first: Index,
+        /// Last index wanted.
+        last: Index,
+        /// Bytes of payload at most (but at least one entry).
+        bytes_max: usize,
+    },
+}
+
+/// All the work that came of the inputs since it was last taken.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Leave first: they wait for no disk.
+    pub messages: Vec<(NodeId, PeerMessage)>,
+    /// Go to the log in this order, each with the commit index known at the time. Each is answered
+    /// by exactly one [`Replica::on_persisted`].
+    pub writes: Vec<(Write, Index)>,
+    /// Entries to read back.
+    pub log_reads: Vec<LogRequest>,
+    /// Goes to the applier.
+    pub work: Vec<Work>,
+    /// Answers that the applier has no part in.
+    pub answers: Vec<(Ticket, Answer)>,
+    /// Answers to nodes that want to join.
+    pub joins: Vec<(GuestId, JoinReply)>,
+    /// What happened, for log lines and counters.
+    pub events: Vec<Event>,
+}
+
+/// One node's replica of the log. See the module's text for the contract.
+pub struct Replica {
+    options: Options,
+    node: Node,
+    now: Now,
+    effects: Effects,
+    /// Messages that wait for their write, in the order of the writes.
+    unreleased: VecDeque<(Persisted, Vec<Envelope>, usize)>,
+    /// Payload bytes in `unreleased`.
+    log_bytes: usize,
+    /// Last index handed to the applier.
+    handed: Index,
+    /// Last index the applier reported.
+    applied: Index,
+    /// (index, payload bytes) of entries that the applier holds.
+    applying: VecDeque<(Index, usize)>,
+    applying_bytes: usize,
+    /// An [`LogRequest::Apply`] is under way.
+    apply_read: bool,
+    writes: Writes,
+    reads: Reads,
+    joins: Joins,
+    /// Admin requests of clients of this node that the leader was asked for: (id, ticket, deadline).
+    admin: Vec<(u64, Ticket, Micros)>,
+    next_admin: u64,
+    /// The leader that forwarded commands go to, and the term in which we learnt of it.
+    leader: Option<(NodeId, u64)>,
+}
+
+impl Replica {
+    /// A replica of what was found on disk. `applied` is the index up to which the state machine
+    /// has it already; `registration` names this process's write session; its nonce must be random and
+    /// seeds the election timeouts too.
+    #[must_use]
+    pub fn new(options: Options, boot: Boot, applied: Index, registration: Registration, now: Now) -> Self {
+        let mut node = Node::new(options.raft.clone(), boot, registration.nonce, now);
+        node.release_memory(applied);
+        Self {
+            writes: Writes::new(registration),
+            reads: Reads::new(),
+            joins: Joins::default(),
+            options,
+            node,
+            now,
+            effects: Effects::default(),
+            unreleased: VecDeque::new(),
+            log_bytes: 0,
+            handed: applied,
+            applied,
+            applying: VecDeque::new(),
+            applying_bytes: 0,
+            apply_read: false,
+            admin: Vec::new(),
+            next_admin: 1,
+            leader: None,
+        }
+    }
+
+    /// The consensus core, to look at.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Writes of clients of this node that wait for their answer.
+    #[must_use]
+    pub fn pending_writes(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Whether a read index obtained since the start has been applied.
+    #[must_use]
+    pub fn caught_up(&self) -> bool {
+        self.reads.caught_up(self.applied)
+    }
+
+    /// When [`advance`](Self::advance) is wanted next.
+    #[must_use]
+    pub fn deadline(&self) -> Micros {
+        let mut deadline = self
+            .node
+            .deadline()
+            .min(self.writes.deadline(&self.options))
+            .min(self.reads.deadline(&self.options))
+            .min(self.joins.deadline());
+        for (_, _, admin) in &self.admin {
+            deadline = deadline.min(*admin);
+        }
+        // The applier reports by a number we look at, not by a wake-up: look often when it matters.
+        if self.applying_bytes >= self.options.apply_bytes_max
+            || self.reads.waits_for_apply(self.applied)
+        {
+            deadline = deadline.min(Micros(self.now.mono.0 + self.options.apply_poll_us));
+        }
+        deadline
+    }
+
+    /// Time passes: runs everything that is due.
+    pub fn advance(&mut self, now: Now) {
+        self.now = now;
+        self.node.tick(now);
+        let answers = self.writes.expire(now.mono).into_iter().chain(self.reads.expire(now.mono));
+        self.effects.answers.extend(answers.map(|(ticket, failure)| (ticket, Answer::Failed(failure))));
+        self.effects.joins.extend(self.joins.expire(now.mono));
+        let expired = self.admin.extract_if(.., |(_, _, deadline)| *deadline <= now.mono);
+        self.effects.answers.extend(expired.map(|(_, ticket, _)| {
+            (ticket, Answer::Failed(Failure::unknown(Reason::Deadline)))
+        }));
+    }
+
+    /// A message from a peer, as delivered by the transport (which vouches for `from`).
+    pub fn on_message(&mut self, now: Now, from: NodeId, message: PeerMessage) {
+        self.now = now;
+        match message {
+            PeerMessage::Raft(envelope) if envelope.from == from => self.node.step(now, envelope),
+            PeerMessage::Raft(_) => {}
+            PeerMessage::Forward { id, command } => self.on_forward(from, id, &command),
+            PeerMessage::Refused { id, refusal } => {
+                if let Some((ticket, failure)) = self.writes.on_refused(id, refusal) {
+                    self.effects.answers.push((ticket, Answer::Failed(failure)));
+                }
+            }
+            PeerMessage::Admin { id, request } => {
+                let result = self.administer(request);
+                self.effects.messages.push((from, PeerMessage::AdminDone { id, result }));
+            }
+            PeerMessage::AdminDone { id, result } => {
+                if let Some(at) = self.admin.iter().position(|(asked, _, _)| *asked == id) {
+                    let (_, ticket, _) = self.admin.swap_remove(at);
+                    self.effects.answers.push((ticket, admin_answer(result)));
+                }
+            }
+        }
+    }
+
+    /// A client of this node asks for something; the answer comes by `deadline` at the latest.
+    pub fn on_request(&mut self, now: Now, ticket: Ticket, deadline: Micros, request: Request) {
+        self.now = now;
+        match request {
+            Request::Write(command) => {
+                if self.writes.len() >= self.options.pending_writes_max
+                    || self.log_bytes >= self.options.log_bytes_max
+                {
+                    let failure = Failure::not_applied(Reason::Busy);
+                    self.effects.answers.push((ticket, Answer::Failed(failure)));
+                    return;
+                }
+                let patience = Micros(now.mono.0 + self.options.leader_wait_us()).min(deadline);
+                self.writes.add(ticket, deadline, patience, command);
+            }
+            Request::ReadIndex => self.reads.add(ticket, deadline),
+            Request::Admin(request) => self.on_admin(ticket, deadline, request),
+        }
+    }
+
+    /// The oldest write that was not reported yet is durable.
+    ///
+    /// # Panics
+    /// When no write is under way: the caller broke the contract.
+    pub fn on_persisted(&mut self, now: Now, persisted: Persisted) {
+        self.now = now;
+        let (expected, release, bytes) =
+            self.unreleased.pop_front().expect("each write is reported once, in order");
+        assert_eq!(expected, persisted, "writes are reported in the order they were handed out");
+        self.log_bytes -= bytes;
+        self.send(release);
+        self.node.on_persisted(now, persisted);
+    }
+
+    /// Entries came back from the log; empty when they are not there any more.
+    pub fn on_log_read(&mut self, now: Now, request: LogRequest, entries: Vec<Entry>) {
+        self.now = now;
+        match request {
+            LogRequest::Follower(read) => self.node.on_log_read(now, read, entries),
+            LogRequest::Apply { first, .. } => {
+                self.apply_read = false;
+                if first == self.handed + 1 {
+                    self.hand_over(entries);
+                }
+            }
+        }
+    }
+
+    /// The applier has applied everything up to `applied`.
+    pub fn on_applied(&mut self, applied: Index) {
+        if applied <= self.applied {
+            return;
+        }
+        assert!(applied <= self.handed, "the applier is ahead of what it was given");
+        self.applied = applied;
+        while let Some((index, bytes)) = self.applying.front().copied() {
+            if index > applied {
+                break;
+            }
+            self.applying.pop_front();
+            self.applying_bytes -= bytes;
+        }
+        self.node.release_memory(applied);
+    }
+
+    /// There is evidence that the process of `node` is gone (refused connection, new boot nonce).
+    pub fn on_gone(&mut self, now: Now, node: NodeId) {
+        self.now = now;
+        self.node.leader_gone(now, node);
+    }
+
+    /// A node wants to join and has been dialled back under the address it advertises.
+    pub fn on_join(&mut self, now: Now, guest: GuestId, info: crate::raft::MemberInfo) {
+        self.now = now;
+        let deadline = Micros(now.mono.0 + self.options.join_wait_us);
+        if let Some(reply) = self.joins.add(guest, info, deadline) {
+            self.effects.joins.push((guest, reply));
+        }
+    }
+
+    /// Proposes a change of the configuration when this node leads.
+    pub fn propose_change(&mut self, now: Now, change: Change) {
+        self.now = now;
+        let based_on = Some(self.node.configuration_index());
+        if let Err(error) = self.node.propose_change(now, change.clone(), based_on) {
+            self.effects.events.push(Event::ChangeRefused { change, why: error.to_string() });
+        }
+    }
+
+    /// Hands leadership to the best follower, if this node leads and there is one.
+    pub fn hand_over_leadership(&mut self, now: Now) -> bool {
+        self.now = now;
+        self.node.role_kind() == RoleKind::Leader && self.node.transfer(now, None).is_ok()
+    }
+
+    /// Everything that has come of the inputs so far.
+    pub fn effects(&mut self) -> Effects {
+        self.follow_leader();
+        self.joins.run(&mut self.node, self.now, &mut self.effects);
+        self.writes.run(&mut self.node, self.now, &self.options, &mut self.effects);
+        self.reads.run(&mut self.node, self.now, &self.options);
+        let ready = self.node.ready();
+        self.take(ready);
+        self.pump_apply();
+        self.release_readers();
+        self.effects.events.extend(self.node.take_events().into_iter().map(Event::Raft));
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take(&mut self, ready: Ready) {
+        self.send(ready.messages);
+        if let Some(mut write) = ready.write {
+            let bytes = write.entries.iter().map(payload_len).sum();
+            let persisted = Persisted { term: write.term, last: write.last };
+            let release = std::mem::take(&mut write.release);
+            self.log_bytes += bytes;
+            self.unreleased.push_back((persisted, release, bytes));
+            self.effects.writes.push((write, self.node.commit()));
+        }
+        for state in ready.read_states {
+            self.on_read_state(state);
+        }
+        self.effects.log_reads.extend(ready.log_reads.into_iter().map(LogRequest::Follower));
+    }
+
+    fn send(&mut self, envelopes: Vec<Envelope>) {
+        let messages = envelopes.into_iter().map(|it| (it.to, PeerMessage::Raft(it)));
+        self.effects.messages.extend(messages);
+    }
+
+    /// Notices a new leader, to which everything unanswered is sent again.
+    fn follow_leader(&mut self) {
+        let leader = self.node.leader().map(|leader| (leader, self.node.term()));
+        if leader != self.leader {
+            self.leader = leader;
+            self.writes.on_leader_change();
+            self.reads.on_leader_change();
+        }
+    }
+
+    fn on_read_state(&mut self, state: ReadState) {
+        self.reads.on_read_state(state, self.now.mono);
+    }
+
+    /// Hands committed and durable entries to the applier, as far as its queue is allowed to grow.
+    fn pump_apply(&mut self) {
+        let limit = self.node.commit().min(self.node.durable());
+        while self.handed < limit
+            && self.applying_bytes < self.options.apply_bytes_max
+            && !self.apply_read
+        {
+            let bytes_max = self.options.apply_batch_bytes;
+            match self.node.entries(self.handed + 1, limit, bytes_max) {
+                Some(entries) => self.hand_over(entries),
+                None => {
+                    self.apply_read = true;
+                    let request =
+                        LogRequest::Apply { first: self.handed + 1, last: limit, bytes_max };
+                    self.effects.log_reads.push(request);
+                }
+            }
+        }
+    }
+
+    fn hand_over(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            assert_eq!(entry.index, self.handed + 1, "entries are applied in order");
+            self.handed = entry.index;
+            let bytes = payload_len(&entry);
+            self.applying.push_back((entry.index, bytes));
+            self.applying_bytes += bytes;
+            let ticket = match &entry.payload {
+                Payload::Command(payload) => WriteId::split(payload)
+                    .and_then(|(id, command)| self.writes.on_committed(id, command, entry.index)),
+                Payload::Noop | Payload::Configuration(_) => None,
+            };
+            self.effects.work.push(Work::Entry(entry, ticket));
+        }
+    }
+
+    fn release_readers(&mut self) {
+        let tickets = self.reads.readable(self.handed);
+        if !tickets.is_empty() {
+            self.effects.work.push(Work::Readable(tickets));
+        }
+    }
+
+    /// A follower's client wants this command applied, and we are thought to lead.
+    fn on_forward(&mut self, from: NodeId, id: WriteId, command: &Bytes) {
+        let refusal = if self.node.role_kind() != RoleKind::Leader || self.node.is_transferring() {
+            Some(Refusal::NotLeader)
+        } else if self.log_bytes >= self.options.log_bytes_max
+            || self.applying_bytes >= self.options.apply_bytes_max
+        {
+            Some(Refusal::Busy)
+        } else {
+            self.writes.relay(from, id, command);
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.effects.messages.push((from, PeerMessage::Refused { id, refusal }));
+        }
+    }
+
+    fn on_admin(&mut self, ticket: Ticket, deadline: Micros, request: AdminRequest) {
+        match self.node.leader() {
+            Some(leader) if leader == self.node.id() => {
+                let answer = admin_answer(self.administer(request));
+                self.effects.answers.push((ticket, answer));
+            }
+            Some(leader) => {
+                let id = self.next_admin;
+                self.next_admin += 1;
+                self.admin.push((id, ticket, deadline));
+                self.effects.messages.push((leader, PeerMessage::Admin { id, request }));
+            }
+            None => {
+                let failure = Failure::not_applied(Reason::NoLeader);
+                self.effects.answers.push((ticket, Answer::Failed(failure)));
+            }
+        }
+    }
+
+    fn administer(&mut self, request: AdminRequest) -> Result<(), String> {
+        match request {
+            AdminRequest::Transfer(to) => {
+                self.node.transfer(self.now, to).map(|_| ()).map_err(|error| error.to_string())
+            }
+            AdminRequest::Remove(node) => self
+                .node
+                .propose_change(self.now, Change::Remove(node), None)
+                .map(|_| ())
+                .map_err(|error| error.to_string()),
+        }
+    }
+}
+
+/// Payload bytes of an entry, as counted against every bound.
+fn payload_len(entry: &Entry) -> usize {
+    match &entry.payload {
+        Payload::Command(payload) => payload.len(),
+        Payload::Noop => 0,
+        Payload::Configuration(configuration) => 256 * configuration.members.len(),
+    }
+}
+
+fn admin_answer(result: Result<(), String>) -> Answer {
+    match result {
+        Ok(()) => Answer::Done,
+        Err(why) => {
+            Answer::Failed(Failure { certainty: Certainty::NotApplied, reason: Reason::Refused(why) })
+        }
+    }
+}

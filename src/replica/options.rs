@@ -1,0 +1,48 @@
+//! The bounds of a replica.
+
+use crate::raft;
+
+/// Bounds and waiting times; the defaults are for a local network.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Of the consensus core.
+    pub raft: raft::Options,
+    /// Writes of own clients that may wait at once; one more is refused as busy.
+    pub pending_writes_max: usize,
+    /// Payload bytes that may wait for the log; beyond, writes are refused as busy.
+    pub log_bytes_max: usize,
+    /// Payload bytes that may wait for the applier; beyond, no more committed entries are handed
+    /// out and a leader refuses forwarded writes.
+    pub apply_bytes_max: usize,
+    /// Payload bytes handed to the applier, or read back for it, at once.
+    pub apply_batch_bytes: usize,
+    /// How often the applied index is looked at while something waits for it, in µs.
+    pub apply_poll_us: u64,
+    /// After this time without an answer a command is sent again to the same leader, in µs.
+    pub resend_us: u64,
+    /// How long a join request may wait for its turn and its commit, in µs.
+    pub join_wait_us: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            raft: raft::Options::default(),
+            pending_writes_max: 16_384,
+            log_bytes_max: 64 << 20,
+            apply_bytes_max: 16 << 20,
+            apply_batch_bytes: 1 << 20,
+            apply_poll_us: 1_000,
+            resend_us: 1_000_000,
+            join_wait_us: 5_000_000,
+        }
+    }
+}
+
+impl Options {
+    /// How long a write waits for a leader before it is refused: the longest election timeout.
+    #[must_use]
+    pub fn leader_wait_us(&self) -> u64 {
+        self.raft.election_max_us
+    }
+}

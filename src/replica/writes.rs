@@ -1,0 +1,265 @@
+//! The outgoing side of the write session: commands of this node's clients until they are answered.
+//!
+//! Each process registers one session through the log when it first has something to write. Every
+//! command is then (session, seq, floor) and may be sent again under the same id to each new
+//! leader: the replicated state applies it once (Ongaro's thesis, 6.3). What is remembered per
+//! command is how many sendings are not known to have failed, since that decides whether a
+//! time-out means *not applied* or *outcome unknown*.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Effects, Event, Options, PeerMessage, Refusal};
+use crate::error::{Certainty, Failure, Reason};
+use crate::ids::{Ticket, WriteId};
+use crate::raft::{Index, Micros, NEVER, Node, NodeId, Now, ProposeError};
+
+struct Pending {
+    ticket: Ticket,
+    deadline: Micros,
+    command: Bytes,
+    /// When it was last sent; none while it waits to be sent.
+    sent_at: Option<Micros>,
+    /// Sendings that were not refused.
+    sendings: u32,
+}
+
+/// How this process makes itself known to the replicated state.
+pub struct Registration {
+    /// Names the process; random.
+    pub nonce: u64,
+    /// The encoded command.
+    pub command: Bytes,
+}
+
+pub(super) struct Writes {
+    registration: Registration,
+    /// Id of our session, once its registration is committed.
+    session: Option<u64>,
+    /// When the registration was last sent.
+    registering: Option<Micros>,
+    next_seq: u64,
+    pending: BTreeMap<u64, Pending>,
+    /// (when, seq) of deadlines, and of the moments when patience without a leader ends.
+    expiries: BTreeSet<(Micros, u64)>,
+    /// Commands to send, by seq.
+    unsent: VecDeque<u64>,
+    /// Commands of other nodes to propose.
+    relayed: Vec<(NodeId, WriteId, Bytes)>,
+    /// When we last looked for commands that got no answer.
+    looked_at: Micros,
+}
+
+impl Writes {
+    pub fn new(registration: Registration) -> Self {
+        Self {
+            registration,
+            session: None,
+            registering: None,
+            next_seq: 1,
+            pending: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            unsent: VecDeque::new(),
+            relayed: Vec::new(),
+            looked_at: Micros(0),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Takes a client's command. Until `patience` it may wait for a leader, until `deadline` for
+    /// its answer.
+    pub fn add(&mut self, ticket: Ticket, deadline: Micros, patience: Micros, command: Bytes) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.expiries.insert((patience, seq));
+        self.expiries.insert((deadline, seq));
+        let pending = Pending { ticket, deadline, command, sent_at: None, sendings: 0 };
+        self.pending.insert(seq, pending);
+        self.unsent.push_back(seq);
+    }
+
+    /// Takes a command of another node's client, to be proposed here.
+    pub fn relay(&mut self, from: NodeId, id: WriteId, command: &Bytes) {
+        self.relayed.push((from, id, payload(id, command)));
+    }
+
+    /// Everything unanswered goes to the new leader, under the same ids.
+    pub fn on_leader_change(&mut self) {
+        self.registering = None;
+        for pending in self.pending.values_mut() {
+            pending.sent_at = None;
+        }
+        self.unsent = self.pending.keys().copied().collect();
+    }
+
+    /// The receiver of a command did not append it. Gives the client's answer if that is final.
+    pub fn on_refused(&mut self, id: WriteId, refusal: Refusal) -> Option<(Ticket, Failure)> {
+        if Some(id.session) != self.session {
+            return None;
+        }
+        let pending = self.pending.get_mut(&id.seq)?;
+        pending.sendings = pending.sendings.saturating_sub(1);
+        if pending.sendings > 0 || refusal == Refusal::NotLeader {
+            // Sent again when a leader is known, or by the clock.
+            return None;
+        }
+        self.finish(id.seq).map(|ticket| (ticket, Failure::not_applied(Reason::Busy)))
+    }
+
+    /// A command is committed and on its way to the applier. Gives whom to answer, when it is ours.
+    pub fn on_committed(&mut self, id: WriteId, command: &[u8], index: Index) -> Option<Ticket> {
+        let registers = id.session == 0 && id.seq == self.registration.nonce;
+        if registers && self.session.is_none() && *command == self.registration.command {
+            self.session = Some(index);
+        }
+        if Some(id.session) == self.session { self.finish(id.seq) } else { None }
+    }
+
+    /// Answers for everything whose time is over.
+    pub fn expire(&mut self, now: Micros) -> Vec<(Ticket, Failure)> {
+        let mut over = Vec::new();
+        while let Some(&(when, seq)) = self.expiries.first() {
+            if when > now {
+                break;
+            }
+            self.expiries.pop_first();
+            let Some(pending) = self.pending.get(&seq) else { continue };
+            let failure = if pending.sendings == 0 {
+                Failure { certainty: Certainty::NotApplied, reason: Reason::NoLeader }
+            } else if now >= pending.deadline {
+                Failure { certainty: Certainty::Unknown, reason: Reason::Deadline }
+            } else {
+                continue;
+            };
+            over.extend(self.finish(seq).map(|ticket| (ticket, failure)));
+        }
+        over
+    }
+
+    pub fn deadline(&self, options: &Options) -> Micros {
+        let expiry = self.expiries.first().map_or(NEVER, |(when, _)| *when);
+        if self.pending.is_empty() {
+            return expiry;
+        }
+        expiry.min(Micros(self.looked_at.0 + options.resend_us / 2))
+    }
+
+    /// Proposes or forwards what has to be sent.
+    pub fn run(&mut self, node: &mut Node, now: Now, options: &Options, effects: &mut Effects) {
+        self.look_for_lost(now.mono, options, effects);
+        let Some(leader) = node.leader() else {
+            self.refuse_relayed(Refusal::NotLeader, effects);
+            return;
+        };
+        let mut own = Vec::new();
+        if self.registration_is_due(now.mono, options) {
+            self.registering = Some(now.mono);
+            let id = WriteId { session: 0, seq: self.registration.nonce, floor: 0 };
+            own.push((id, self.registration.command.clone()));
+        }
+        own.extend(self.take_unsent(now.mono));
+        if leader == node.id() {
+            self.propose(own, node, now, effects);
+        } else {
+            self.refuse_relayed(Refusal::NotLeader, effects);
+            let forward = |(id, command)| (leader, PeerMessage::Forward { id, command });
+            effects.messages.extend(own.into_iter().map(forward));
+        }
+    }
+
+    fn registration_is_due(&self, now: Micros, options: &Options) -> bool {
+        let waited = |at: Micros| now.0.saturating_sub(at.0) >= options.resend_us;
+        self.session.is_none()
+            && !self.pending.is_empty()
+            && self.registering.is_none_or(waited)
+    }
+
+    /// The commands to send now, once there is a session to send them under.
+    fn take_unsent(&mut self, now: Micros) -> Vec<(WriteId, Bytes)> {
+        let Some(session) = self.session else { return Vec::new() };
+        let floor = self.pending.keys().next().copied().unwrap_or(self.next_seq);
+        let mut commands = Vec::with_capacity(self.unsent.len());
+        for seq in self.unsent.drain(..) {
+            if let Some(pending) = self.pending.get_mut(&seq) {
+                pending.sent_at = Some(now);
+                pending.sendings += 1;
+                commands.push((WriteId { session, seq, floor }, pending.command.clone()));
+            }
+        }
+        commands
+    }
+
+    /// One proposal for everything at once, so that it is one append and one log write.
+    fn propose(
+        &mut self,
+        own: Vec<(WriteId, Bytes)>,
+        node: &mut Node,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let relayed = self.relayed.iter().map(|(_, _, payload)| payload.clone());
+        let payloads: Vec<Bytes> =
+            relayed.chain(own.iter().map(|(id, command)| payload(*id, command))).collect();
+        if payloads.is_empty() {
+            return;
+        }
+        match node.propose(now, payloads) {
+            Ok(_) => self.relayed.clear(),
+            Err(error) => {
+                let refusal = match error {
+                    ProposeError::Busy => Refusal::Busy,
+                    _ => Refusal::NotLeader,
+                };
+                self.refuse_relayed(refusal, effects);
+                for (id, _) in own {
+                    if let Some((ticket, failure)) = self.on_refused(id, refusal) {
+                        effects.answers.push((ticket, super::Answer::Failed(failure)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn refuse_relayed(&mut self, refusal: Refusal, effects: &mut Effects) {
+        for (from, id, _) in self.relayed.drain(..) {
+            effects.messages.push((from, PeerMessage::Refused { id, refusal }));
+        }
+    }
+
+    /// Messages may be lost: what got no answer for long is sent again.
+    fn look_for_lost(&mut self, now: Micros, options: &Options, effects: &mut Effects) {
+        if self.pending.is_empty() || now.0 < self.looked_at.0 + options.resend_us / 2 {
+            return;
+        }
+        self.looked_at = now;
+        let mut lost = 0;
+        for (seq, pending) in &mut self.pending {
+            if pending.sent_at.is_some_and(|at| now.0 >= at.0 + options.resend_us) {
+                pending.sent_at = None;
+                self.unsent.push_back(*seq);
+                lost += 1;
+            }
+        }
+        if lost > 0 {
+            effects.events.push(Event::Resent { commands: lost });
+        }
+    }
+
+    fn finish(&mut self, seq: u64) -> Option<Ticket> {
+        let pending = self.pending.remove(&seq)?;
+        self.expiries.remove(&(pending.deadline, seq));
+        Some(pending.ticket)
+    }
+}
+
+/// An entry's payload: the id in front of the command.
+fn payload(id: WriteId, command: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(WriteId::LEN + command.len());
+    bytes.put_slice(&id.encode());
+    bytes.put_slice(command);
+    bytes.freeze()
+}
