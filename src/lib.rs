@@ -4,11 +4,16 @@
 //! bird's-eye view. Nothing here is a stable library interface: the library exists so that the
 //! binary, the tests and the benchmarks share one code base.
 
+pub mod cli;
+pub mod config;
 pub mod error;
+pub mod http;
 pub mod ids;
 pub mod membership;
 pub mod metrics;
 pub mod node;
 pub mod raft;
+pub mod replica;
 pub mod state;
 pub mod storage;
+pub mod transport;

@@ -18,7 +18,7 @@ use super::log_reader::{ReadDone, ReadJob};
 use super::log_writer::{LogDone, LogWrite};
 use super::publish::Publisher;
 use super::{Clock, Status};
-use crate::ids::{ClusterId, Id128};
+use crate::ids::ClusterId;
 use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler};
 use crate::metrics::Metrics;
 use crate::raft::{MemberInfo, NodeId, Persisted, RoleKind};
@@ -26,7 +26,7 @@ use crate::replica::{
     AdminRequest, Answer, Effects, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica,
     Work,
 };
-use crate::transport::{self, Inbound, Lane, Peer};
+use crate::transport::{self, Inbound, Lane};
 
 /// Inputs taken from one queue before the others get their turn.
 const BURST: usize = 1024;
@@ -359,12 +359,7 @@ impl Driver {
         let Some((configuration, index)) = publisher.new_configuration(self.replica.node()) else {
             return;
         };
-        let peers = configuration.members.iter().map(|(id, member)| Peer {
-            id: *id,
-            tag: Id128(member.info.tag),
-            addr: member.info.peer.clone(),
-        });
-        self.outputs.transport.set_peers(peers.collect(), index);
+        self.outputs.transport.set_peers(super::run::peers(&configuration), index);
         self.outputs.gossip.send(GossipCommand::Contacts(configuration)).ok();
     }
 }

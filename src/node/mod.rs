@@ -1,7 +1,31 @@
 //! One running node: the threads, how they are wired, and how they stop.
+//!
+//! | thread | owns | file |
+//! |---|---|---|
+//! | `raft` | the replica | `driver` |
+//! | `log` | the log's writing end, term and vote | `log_writer` |
+//! | `log-read` | the log's reading end | `log_reader` |
+//! | `apply` | the state machine | `applier` |
+//! | `transport` | peer connections | `crate::transport` |
+//! | `gossip` | the roster | `crate::membership` |
+//! | `http-n` | client connections | `crate::http` |
 
+mod applier;
+mod banner;
+mod boot;
 mod client;
+mod clock;
+mod dial_back;
+mod driver;
+mod listen;
+mod log_reader;
+mod log_writer;
+mod publish;
+mod run;
 mod status;
 
+pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
+pub use clock::Clock;
+pub use run::run;
 pub use status::{MemberStatus, Phase, Status};

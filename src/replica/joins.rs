@@ -4,6 +4,7 @@
 //! entry's index: an id that could still be rolled back must not get out.
 
 use super::{Effects, Event};
+use crate::config::ClusterConfig;
 use crate::raft::{
     Change, Configuration, Index, MemberInfo, Micros, NEVER, Node, NodeId, Now, ProposeError,
     RoleKind,
@@ -99,12 +100,13 @@ fn consider(
     if member_with_tag(node.configuration(), waiting.info.tag).is_some() {
         return None; // proposed, not yet committed
     }
-    match propose(node, now, Change::AddLearner(waiting.info.clone()), effects) {
-        Err(ProposeError::TooManyMembers) => {
-            Some(JoinReply::Refused("the cluster is full: 64 members".to_owned()))
-        }
-        Ok(()) | Err(_) => None,
+    let members_max = ClusterConfig::DEFAULT.members_max;
+    if committed.members.len() >= members_max {
+        return Some(JoinReply::Refused(format!("the cluster is full: {members_max} members")));
     }
+    // A change that cannot be proposed now is tried again with the next input.
+    propose(node, now, Change::AddLearner(waiting.info.clone()), effects).ok();
+    None
 }
 
 fn propose(

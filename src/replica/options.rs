@@ -43,6 +43,6 @@ impl Options {
     /// How long a write waits for a leader before it is refused: the longest election timeout.
     #[must_use]
     pub fn leader_wait_us(&self) -> u64 {
-        self.raft.election_max_us
+        self.raft.election_max
     }
 }

@@ -144,5 +144,5 @@ impl Reads {
 /// When an asking without an answer counts as lost: a round takes one exchange, so an election
 /// timeout is ample.
 fn lost_at(asked: &Asked, options: &Options) -> Micros {
-    Micros(asked.at.0 + options.raft.election_min_us)
+    Micros(asked.at.0 + options.raft.election_min)
 }

@@ -1,0 +1,477 @@
+//! The life of a node: bind, be admitted, recover, run, stop.
+//!
+//! Sockets are bound and the HTTP surface answers (503, with the reason) before anything that may
+//! take long, so that whoever looks sees why the node is not ready. Threads stop in the order in
+//! which work flows: leadership is handed over, the fronts answer what they took, then gossip,
+//! transport, raft, applier and log end.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::net::ToSocketAddrs;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use bowline_gossip as gossip;
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use parking_lot::RwLock;
+
+use super::applier::Applier;
+use super::boot::{self, Beginning, Recovered, StartError};
+use super::dial_back::DialBack;
+use super::driver::{Control, Driver, Inputs, Outputs};
+use super::listen::{self, Listeners};
+use super::{Client, Clock, Completions, Status, banner, log_reader, log_writer};
+use crate::config::{Front, NodeConfig, PEER_PORT};
+use crate::http;
+use crate::ids::{ClusterId, Id128};
+use crate::membership::{
+    Admission, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, gossip_now, join,
+};
+use crate::metrics::Metrics;
+use crate::raft::{Configuration, Index, MemberInfo};
+use crate::replica::{Options, Registration, Replica};
+use crate::state::{Command, State};
+use crate::storage::{Checkpoint, DataDir, Identity, Store, StoreOptions};
+use crate::transport::{self, Hello, Inbound, Peer, Purpose};
+
+/// Requests of clients that may wait for the raft thread.
+const REQUESTS_MAX: usize = 1024;
+/// Messages of peers that may wait for the raft thread.
+const INBOX_MAX: usize = 4096;
+/// Messages of peers that may wait for the gossip thread.
+const GOSSIP_INBOX_MAX: usize = 256;
+/// How long a learner must have been abreast before it becomes a voter, in election timeouts.
+const STABLE_TIMEOUTS: u64 = 2;
+
+/// Runs a node until `stop` says so or something fatal happens.
+///
+/// # Errors
+/// Why it could not start, or had to stop.
+pub fn run(config: &NodeConfig, stop: &Receiver<()>) -> Result<(), StartError> {
+    let data = DataDir::open(&config.data).map_err(StartError::failed)?;
+    let listeners = listen::bind(config).map_err(StartError::Failed)?;
+    let on_loopback = is_loopback(&listeners);
+    let beginning = boot::beginning(config, data.identity(), on_loopback)?;
+    let mut node = Node::prepare(config, data, listeners, on_loopback)?;
+    node.greet(beginning);
+    if node.begin(beginning, stop)? { node.start()?.live(stop) } else { Ok(()) }
+}
+
+fn is_loopback(listeners: &Listeners) -> bool {
+    listeners.peer.local_addr().is_ok_and(|addr| addr.ip().is_loopback())
+}
+
+/// Everything that exists before the node knows who it is.
+struct Node<'a> {
+    config: &'a NodeConfig,
+    data: DataDir,
+    info: MemberInfo,
+    on_loopback: bool,
+    chosen: Option<String>,
+    gossip_socket: std::net::UdpSocket,
+    metrics: Arc<Metrics>,
+    status: Arc<RwLock<Arc<Status>>>,
+    roster: Roster,
+    completions: Completions,
+    boot_nonce: u64,
+    store: Store,
+    checkpoint: Option<Checkpoint>,
+    requests: Receiver<super::Request>,
+    raft_inbox: Receiver<Inbound>,
+    gossip_inbox: Receiver<Inbound>,
+    front: http::FrontHandle,
+    transport: transport::Handle,
+    transport_thread: JoinHandle<()>,
+    fatal: (Sender<String>, Receiver<String>),
+}
+
+impl<'a> Node<'a> {
+    fn prepare(
+        config: &'a NodeConfig,
+        data: DataDir,
+        listeners: Listeners,
+        on_loopback: bool,
+    ) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::default());
+        let tag = data.identity().tag;
+        let name = config.name.clone().unwrap_or_else(|| default_name(&listeners.advertise));
+        let info = MemberInfo {
+            tag: tag.0,
+            name: name.clone(),
+            peer: listeners.advertise,
+            http: listeners.advertise_http,
+        };
+        let (store, views, checkpoint) =
+            Store::open(&data.state_dir(), StoreOptions::default(), Arc::clone(&metrics))
+                .map_err(StartError::failed)?;
+        let status = Arc::new(RwLock::new(Arc::new(Status { name, ..Status::default() })));
+        let (roster, completions) = (Roster::default(), Completions::default());
+        let (requests_in, requests) = bounded(REQUESTS_MAX);
+        let client = Client::new(
+            requests_in,
+            views,
+            Arc::clone(&status),
+            roster.clone(),
+            completions.clone(),
+            Arc::clone(&metrics),
+        );
+        let service = http::Service::new(
+            client,
+            http::Options {
+                request_timeout: config.request_timeout,
+                miss_timeout: config.timing.election_max,
+                ..http::Options::default()
+            },
+        );
+        let front = match config.front {
+            Front::Mio => http::start_mio(listeners.http, service, config.http_threads),
+            Front::TinyHttp => http::start_tiny(listeners.http, service),
+        }
+        .map_err(|error| StartError::Failed(format!("the HTTP front cannot start: {error}")))?;
+        let boot_nonce = rand::random();
+        let (raft_in, raft_inbox) = bounded(INBOX_MAX);
+        let (gossip_in, gossip_inbox) = bounded(GOSSIP_INBOX_MAX);
+        let (transport, transport_thread) = transport::start(
+            transport::Config { identity: wire_identity(data.identity(), boot_nonce) },
+            listeners.peer,
+            raft_in,
+            gossip_in,
+            Arc::clone(&metrics),
+        )
+        .map_err(|error| StartError::Failed(format!("the transport cannot start: {error}")))?;
+        Ok(Self {
+            config,
+            data,
+            info,
+            on_loopback,
+            chosen: listeners.chosen,
+            gossip_socket: listeners.gossip,
+            metrics,
+            status,
+            roster,
+            completions,
+            boot_nonce,
+            store,
+            checkpoint,
+            requests,
+            raft_inbox,
+            gossip_inbox,
+            front,
+            transport,
+            transport_thread,
+            fatal: bounded(4),
+        })
+    }
+
+    fn greet(&self, beginning: Beginning) {
+        let what = match beginning {
+            Beginning::Restart => "restarting with the data that is there",
+            Beginning::Bootstrap => "a new cluster, with this node as its first",
+            Beginning::Join => "joining; until then every request is answered with 503",
+        };
+        let text = banner::banner(&self.info.http, &self.info.peer, self.data.path(), what);
+        // Nobody may be reading our output; that is no reason to die.
+        std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).ok();
+        if let Some(chosen) = &self.chosen {
+            log::info!("{chosen}; --bind HOST changes that");
+        }
+        if self.on_loopback {
+            log::info!("listening on loopback: no other machine can reach this node; --bind HOST changes that");
+        }
+    }
+
+    /// Makes the data directory that of a member. False: told to stop while waiting for that.
+    fn begin(&mut self, beginning: Beginning, stop: &Receiver<()>) -> Result<bool, StartError> {
+        match beginning {
+            Beginning::Restart => {}
+            Beginning::Bootstrap => {
+                boot::bootstrap(&mut self.data, &self.info, Clock::start().now().wall_ms)?;
+            }
+            Beginning::Join => match self.join(stop) {
+                Ok(admission) => self.admitted(&admission)?,
+                Err(JoinEnd::Stopped) => return Ok(false),
+                Err(JoinEnd::Refused(why)) => {
+                    return Err(StartError::Failed(format!("cannot join: {why}")));
+                }
+            },
+        }
+        let identity = wire_identity(self.data.identity(), self.boot_nonce);
+        self.transport.set_identity(identity);
+        Ok(true)
+    }
+
+    fn admitted(&mut self, admission: &Admission) -> Result<(), StartError> {
+        log::info!(
+            "admitted as n{} by the configuration of entry {}, {} members",
+            admission.id,
+            admission.index,
+            admission.configuration.members.len()
+        );
+        boot::admit(&mut self.data, admission)
+    }
+
+    fn join(&self, stop: &Receiver<()>) -> Result<Admission, JoinEnd> {
+        let identity = wire_identity(self.data.identity(), self.boot_nonce);
+        let hello = || Hello::new(identity, Purpose::Guest);
+        join(&self.config.join, &hello, &self.info, stop)
+    }
+
+    /// Recovers what the disk holds and starts the threads that need it.
+    fn start(self) -> Result<Running, StartError> {
+        let identity = *self.data.identity();
+        let cluster = identity.cluster.expect("a member knows its cluster");
+        let applied = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.applied);
+        let (state, configuration) = Self::state(self.store, self.checkpoint.as_ref(), cluster)?;
+        let Recovered { boot, writer, reader, vote } =
+            boot::recover(&self.data, applied, configuration)?;
+        let id = boot.id;
+        self.introduce_peers(&boot.configurations)?;
+        let renamed = boot.configurations.last().is_some_and(|(_, configuration)| {
+            configuration.members.get(&id).is_some_and(|member| member.info != self.info)
+        });
+
+        let clock = Clock::start();
+        let (log_in, log_out) = unbounded();
+        let (done_in, done_out) = unbounded();
+        let (read_in, read_out) = unbounded();
+        let (read_done_in, read_done_out) = unbounded();
+        let (work_in, work_out) = unbounded();
+        let (control_in, control_out) = unbounded();
+        let (gossip_in, gossip_out) = unbounded();
+        let applied_index = Arc::new(AtomicU64::new(applied));
+        let spawned = |error| StartError::Failed(format!("the system gives no thread: {error}"));
+
+        let log = log_writer::spawn(writer, vote, log_out, done_in, Arc::clone(&self.metrics))
+            .map_err(spawned)?;
+        let log_read = log_reader::spawn(reader, read_out, read_done_in).map_err(spawned)?;
+        let apply = Applier {
+            state,
+            work: work_out,
+            completions: self.completions.clone(),
+            applied: Arc::clone(&applied_index),
+            metrics: Arc::clone(&self.metrics),
+            fatal: self.fatal.0.clone(),
+        }
+        .spawn()
+        .map_err(spawned)?;
+
+        let command = Command::RegisterSession { node: id, nonce: self.boot_nonce }.encode();
+        let registration = Registration { nonce: self.boot_nonce, command };
+        let options = Options { raft: boot::raft_options(self.config), ..Options::default() };
+        let stable_us = STABLE_TIMEOUTS * options.raft.election_max;
+        let own_identity = wire_identity(&identity, self.boot_nonce);
+        let raft = Driver {
+            replica: Replica::new(options, boot, applied, registration, clock.now()),
+            clock,
+            cluster,
+            inputs: Inputs {
+                requests: self.requests,
+                inbox: self.raft_inbox,
+                log_done: done_out,
+                read_done: read_done_out,
+                control: control_out,
+                applied: applied_index,
+            },
+            outputs: Outputs {
+                transport: self.transport.clone(),
+                log: log_in,
+                log_read: read_in,
+                apply: work_in,
+                completions: self.completions,
+                gossip: gossip_in.clone(),
+                fatal: self.fatal.0,
+            },
+            status: self.status,
+            name: self.info.name.clone(),
+            metrics: Arc::clone(&self.metrics),
+            reconciler: Reconciler::new(stable_us),
+            dial_back: DialBack::new(
+                Box::new(move || Hello::new(own_identity, Purpose::Probe)),
+                control_in.clone(),
+            ),
+        }
+        .spawn()
+        .map_err(spawned)?;
+
+        let start = Instant::now();
+        let gossip = GossipThread {
+            core: gossip_core(cluster, id, &self.info, self.boot_nonce, start)?,
+            socket: self.gossip_socket,
+            start,
+            inbox: self.gossip_inbox,
+            commands: gossip_out,
+            transport: self.transport.clone(),
+            roster: self.roster,
+            metrics: self.metrics,
+            id,
+        }
+        .spawn()
+        .map_err(spawned)?;
+        if renamed {
+            announce(self.config.join.clone(), own_identity, self.info);
+        }
+        Ok(Running {
+            _data: self.data,
+            front: self.front,
+            control: control_in,
+            gossip: gossip_in,
+            transport: self.transport,
+            threads: vec![gossip, raft, apply, log, log_read, self.transport_thread],
+            hand_over: self.config.timing.election_max * 2,
+            fatal: self.fatal.1,
+        })
+    }
+
+    /// The state as of the checkpoint, or an empty one, and the configuration it holds.
+    fn state(
+        store: Store,
+        checkpoint: Option<&Checkpoint>,
+        cluster: ClusterId,
+    ) -> Result<(State<Store>, Option<(Index, Bytes)>), StartError> {
+        let Some(checkpoint) = checkpoint else { return Ok((State::new(store, cluster), None)) };
+        let state = State::restore(store, &checkpoint.meta).map_err(StartError::failed)?;
+        if state.summary().cluster != cluster {
+            return Err(StartError::Failed(format!(
+                "the state belongs to cluster {}, the directory to {cluster}: these files were \
+                 mixed up",
+                state.summary().cluster
+            )));
+        }
+        let meta = state.meta();
+        let configuration = (meta.configuration_index, meta.configuration.clone());
+        Ok((state, (configuration.0 > 0).then_some(configuration)))
+    }
+
+    /// Lets the transport know the peers before the raft thread runs.
+    fn introduce_peers(&self, known: &[(Index, Configuration)]) -> Result<(), StartError> {
+        let newest = match known.last() {
+            Some(newest) => Some(newest.clone()),
+            None => boot::hint(&self.data)?,
+        };
+        if let Some((index, configuration)) = newest {
+            self.transport.set_peers(peers(&configuration), index);
+        }
+        Ok(())
+    }
+}
+
+/// The members as the transport wants them.
+pub(super) fn peers(configuration: &Configuration) -> Vec<Peer> {
+    let peer = |(id, member): (&u64, &crate::raft::Member)| Peer {
+        id: *id,
+        tag: Id128(member.info.tag),
+        addr: member.info.peer.clone(),
+    };
+    configuration.members.iter().map(peer).collect()
+}
+
+/// A node that runs.
+struct Running {
+    /// Keeps the directory locked.
+    _data: DataDir,
+    front: http::FrontHandle,
+    control: Sender<Control>,
+    gossip: Sender<GossipCommand>,
+    transport: transport::Handle,
+    /// In the order in which they end.
+    threads: Vec<JoinHandle<()>>,
+    hand_over: Duration,
+    fatal: Receiver<String>,
+}
+
+impl Running {
+    /// Lives until told to stop, or until something fatal happens.
+    fn live(self, stop: &Receiver<()>) -> Result<(), StartError> {
+        select! {
+            recv(stop) -> _ => {
+                self.stop();
+                Ok(())
+            }
+            // The process ends at once: what is not durable was not acknowledged.
+            recv(self.fatal) -> why => Err(StartError::Failed(
+                why.unwrap_or_else(|_| "a thread ended without a word".to_owned()),
+            )),
+        }
+    }
+
+    fn stop(self) {
+        log::info!("stopping");
+        let (done_in, done_out) = bounded(0);
+        if self.control.send(Control::HandOver(done_in)).is_ok() {
+            // Answered by the drop of the sender, as soon as this node does not lead.
+            done_out.recv_timeout(self.hand_over).ok();
+        }
+        self.front.stop();
+        self.gossip.send(GossipCommand::Stop).ok();
+        self.control.send(Control::Stop).ok();
+        self.transport.stop();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                log::error!("a thread ended by a panic");
+            }
+        }
+    }
+}
+
+fn wire_identity(identity: &Identity, boot_nonce: u64) -> transport::Identity {
+    transport::Identity {
+        cluster: identity.cluster.unwrap_or_default(),
+        epoch: identity.epoch,
+        node: identity.node.unwrap_or_default(),
+        tag: identity.tag,
+        boot_nonce,
+    }
+}
+
+/// The host's name, with the peer port when that is not the usual one.
+fn default_name(advertise: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "node" } else { host.trim() };
+    match advertise.rsplit_once(':') {
+        Some((_, port)) if port != PEER_PORT.to_string() => format!("{host}-{port}"),
+        _ => host.to_owned(),
+    }
+}
+
+fn gossip_core(
+    cluster: ClusterId,
+    id: u64,
+    info: &MemberInfo,
+    seed: u64,
+    start: Instant,
+) -> Result<gossip::Gossip, StartError> {
+    let peer = info.peer.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
+    let peer = peer.ok_or_else(|| {
+        StartError::Failed(format!("the advertised address {} has no IP address", info.peer))
+    })?;
+    let me = gossip::Member {
+        id,
+        tag: info.tag,
+        name: info.name.clone(),
+        peer,
+        http: info.http.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        incarnation: 1,
+        status: gossip::Status::Alive,
+    };
+    me.check().map_err(|why| StartError::Usage(format!("these settings cannot be used: {why}")))?;
+    Ok(gossip::Gossip::new(gossip::Config::lan(cluster.0), me, seed, gossip_now(start)))
+}
+
+/// A member whose addresses changed tells the leader, by asking to join again under its old tag.
+fn announce(targets: Vec<String>, identity: transport::Identity, info: MemberInfo) {
+    let asker = move || {
+        let (_never, stop) = bounded(0);
+        let hello = || Hello::new(identity, Purpose::Guest);
+        match join(&targets, &hello, &info, &stop) {
+            Ok(_) => log::info!("told the cluster about this node's new addresses"),
+            Err(error) => log::warn!("cannot tell the cluster about new addresses: {error:?}"),
+        }
+    };
+    if let Err(error) = Builder::new().name("announce".to_owned()).spawn(asker) {
+        log::warn!("no thread to announce new addresses: {error}");
+    }
+}
