@@ -1,2 +1,7 @@
-//! Bowline.
-fn main() {}
+//! Arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bowline::cli::main()
+}

@@ -1,0 +1,33 @@
+# The daily loop. `just` alone lists the verbs.
+default:
+    @just --list
+
+# What a change must pass before it lands.
+ci:
+    bash .ci/run
+
+# Types and lints, quickly.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# All tests, as the README runs them.
+test:
+    cargo test --workspace
+
+# Rewrites the golden scripts' outputs; review the difference.
+golden:
+    UPDATE_GOLDENFILES=1 cargo test --lib raft
+    UPDATE_GOLDENFILES=1 cargo test -p bowline-gossip --test scripts
+
+# The simulator over fresh seeds, or over one: `just sim 7`.
+sim seed="":
+    BOWLINE_SEED={{seed}} BOWLINE_SEEDS=400 cargo test --release --test simulator -- --nocapture
+
+# Separate processes on this machine, with directories that stay: `just cluster 5`.
+cluster n="3":
+    scripts/cluster.sh {{n}}
+
+# The store's benchmark: checkpoints against the log's fdatasync.
+bench:
+    cargo bench --bench store
