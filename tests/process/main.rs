@@ -1,9 +1,11 @@
 //! Real binaries with real files and sockets, on ports that the system chooses.
 
 mod cluster;
+mod demo;
 mod garbage;
 mod harness;
 mod import;
 mod one_node;
+mod readme;
 mod refusals;
 mod rolling;
