@@ -29,7 +29,6 @@ impl Gossip {
         {
             self.confirm(id, rumour.by);
         } else if teller == Some(id)
-            && rumour.member.status == Status::Alive
             && (rumour.member.incarnation < held.member.incarnation
                 || !rumour.member.same_details(&held.member))
         {
