@@ -75,7 +75,7 @@ impl Gossip {
             let ping = Message::Ping { probe, target: contact.id, introduce };
             self.send_to(addr, contact.id, ping, true);
         }
-        let body = push_pull::encode(Kind::Request, self.rows());
+        let body = push_pull::encode(Kind::Request, &self.rows());
         self.effects.push(Effect::PushPull { to: contact.id, body });
     }
 }

@@ -59,6 +59,11 @@ impl Broadcasts {
         self.pending.is_empty()
     }
 
+    /// Whether there is anything about somebody other than `listener`.
+    pub fn has_news_for(&self, listener: NodeId) -> bool {
+        self.pending.keys().any(|subject| *subject != listener)
+    }
+
     pub fn contains(&self, subject: NodeId) -> bool {
         self.pending.contains_key(&subject)
     }
@@ -115,17 +120,19 @@ impl Gossip {
             .filter(|(_, e)| listens(e.since, e.member.status))
             .map(|(id, _)| *id)
             .collect();
-        if listeners.is_empty() {
-            // Whoever comes later gets the whole roster by push-pull.
-            self.broadcasts.clear();
-            return;
+        // Nobody needs to hear about himself, and whoever comes later gets the whole roster by
+        // push-pull: news that interests no listener is dropped.
+        match listeners[..] {
+            [] => self.broadcasts.clear(),
+            [only] => self.broadcasts.forget(only),
+            _ => {}
         }
         let (chosen, _) = listeners.partial_shuffle(&mut self.rng, self.config.gossip_nodes);
-        for id in chosen.to_vec() {
-            if self.broadcasts.is_empty() {
-                return;
+        let chosen = chosen.to_vec();
+        for id in chosen {
+            if self.broadcasts.has_news_for(id) {
+                self.send(id, Message::Gossip);
             }
-            self.send(id, Message::Gossip);
         }
     }
 

@@ -301,10 +301,14 @@ impl Gossip {
         entry.member.status = Status::Left;
         entry.since = self.now;
         self.broadcast(self.id);
-        let live: Vec<NodeId> =
-            self.peers().filter(|(_, e)| e.member.status.is_live()).map(|(id, _)| *id).collect();
-        for id in live {
-            let addr = self.roster[&id].member.peer;
+        let live =
+            |(id, e): (&NodeId, &Entry)| e.member.status.is_live().then_some((*id, e.member.peer));
+        let mut listeners: BTreeMap<NodeId, SocketAddr> = self.peers().filter_map(live).collect();
+        // A process that has just started may not know yet who remembers it.
+        for contact in self.contacts.values().filter(|c| !self.roster.contains_key(&c.id)) {
+            listeners.insert(contact.id, contact.addr);
+        }
+        for (id, addr) in listeners {
             self.send_to(addr, id, Message::Gossip, true);
         }
     }

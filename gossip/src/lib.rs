@@ -68,6 +68,8 @@
 //! - Lifeguard: A. Dadgar, J. Phillips, J. Currey: *Lifeguard: Local Health Awareness for More Accurate
 //!   Failure Detection*, 2018.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod awareness;
 pub mod config;
 mod contacts;

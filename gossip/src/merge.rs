@@ -6,7 +6,7 @@
 use crate::config::MAX_MEMBERS;
 use crate::gossip::Entry;
 use crate::suspicion::{self, Suspicion};
-use crate::{Event, Gossip, Micros, NodeId, Rumour, Status};
+use crate::{Event, Gossip, MAX_INCARNATION, Micros, NodeId, Rumour, Status};
 
 impl Gossip {
     /// Takes one statement; `teller` is who passed it to us, if it is not our own conclusion.
@@ -29,7 +29,6 @@ impl Gossip {
         {
             self.confirm(id, rumour.by);
         } else if teller == Some(id)
-            && rumour.member.status == Status::Alive
             && (rumour.member.incarnation < held.member.incarnation
                 || !rumour.member.same_details(&held.member))
         {
@@ -187,7 +186,9 @@ impl Gossip {
     pub(crate) fn restate(&mut self, heard: u64) -> u64 {
         let now = self.now;
         let entry = self.roster.get_mut(&self.id).expect("this node is in its own roster");
-        entry.member.incarnation = entry.member.incarnation.max(heard) + 1;
+        let above = entry.member.incarnation.max(heard) + 1;
+        // A liar can push it to the limit, but not make this node say what nobody may believe.
+        entry.member.incarnation = above.min(MAX_INCARNATION);
         entry.since = now;
         let incarnation = entry.member.incarnation;
         self.broadcast(self.id);

@@ -30,7 +30,7 @@ pub enum Kind {
 
 /// Writes a body.
 #[must_use]
-pub fn encode(kind: Kind, rumours: Vec<Rumour>) -> Vec<u8> {
+pub fn encode(kind: Kind, rumours: &[Rumour]) -> Vec<u8> {
     let kind = match kind {
         Kind::Request => 1,
         Kind::Answer => 2,
@@ -124,17 +124,18 @@ impl Gossip {
     /// [`Gossip::on_push_pull`] as soon as it is admitted.
     #[must_use]
     pub fn roster_body(&self) -> Vec<u8> {
-        encode(Kind::Answer, self.rows())
+        encode(Kind::Answer, &self.rows())
     }
 
     pub(crate) fn rows(&self) -> Vec<Rumour> {
         self.roster.values().map(crate::gossip::Entry::rumour).collect()
     }
 
-    /// Turns the death of one who lives here into a suspicion.
+    /// Turns the death of another who lives here into a suspicion.
     fn soften(&self, mut row: Rumour) -> Rumour {
-        let lives = self.roster.get(&row.member.id).is_some_and(|e| e.member.status.is_live());
-        if lives && row.member.status == Status::Down {
+        let id = row.member.id;
+        let lives = self.roster.get(&id).is_some_and(|e| e.member.status.is_live());
+        if id != self.id && lives && row.member.status == Status::Down {
             row.member.status = Status::Suspect;
         }
         row
@@ -153,7 +154,7 @@ impl Gossip {
             return;
         }
         let to = live[self.rng.random_range(0..live.len())];
-        let body = encode(Kind::Request, self.rows());
+        let body = encode(Kind::Request, &self.rows());
         self.effects.push(Effect::PushPull { to, body });
     }
 }
@@ -176,13 +177,13 @@ mod tests {
         let rows: Vec<Rumour> =
             (1..9).map(|id| Rumour { member: member(id, id, Status::Down), by: 3 }).collect();
         for kind in [Kind::Request, Kind::Answer] {
-            assert_eq!(decode(&encode(kind, rows.clone())), Ok((kind, rows.clone())));
+            assert_eq!(decode(&encode(kind, &rows)), Ok((kind, rows.clone())));
         }
     }
 
     #[test]
     fn each_refusal_has_its_reason() {
-        let body = encode(Kind::Request, vec![]);
+        let body = encode(Kind::Request, &[]);
         assert_eq!(decode(&body[..1]), Err(PacketError::TooShort));
         assert_eq!(decode(&[2, 1, 0x90]), Err(PacketError::Format(2)));
         assert_eq!(decode(&[1, 3, 0x90]), Err(PacketError::Kind(3)));
@@ -204,7 +205,7 @@ mod tests {
         longest.peer = "[2001:db8::1]:65535".parse().unwrap();
         let row = Rumour { member: longest, by: u64::MAX };
         assert!(packet::to_body(&row).len() * 2 + packet::Packet::overhead() < 1_400);
-        let body = encode(Kind::Request, vec![row; MAX_MEMBERS]);
+        let body = encode(Kind::Request, &vec![row; MAX_MEMBERS]);
         assert!(body.len() <= MAX_PUSH_PULL, "{} bytes", body.len());
     }
 }
