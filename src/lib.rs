@@ -5,6 +5,7 @@
 //! binary, the tests and the benchmarks share one code base.
 
 pub mod error;
+pub mod http;
 pub mod ids;
 pub mod membership;
 pub mod metrics;
