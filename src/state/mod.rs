@@ -1,7 +1,246 @@
 //! The replicated state machine: what commands do to the rows.
+//!
+//! Every node feeds the same entries, in the same order, to the same code, and so holds the same
+//! state (Ongaro's thesis, section 2.1). For that to be true this module knows no clock, no
+//! randomness, no Raft and no HTTP: time and position come with each entry as [`At`], and rows live
+//! behind [`Table`]. [`State::apply_command`] is the whole story; the files around it are
+//!
+//! - [`command`](Command): the bytes of a command, and what it replies;
+//! - [`links`](Link): which key a URL gets; [`url`](check_url): what may be shortened at all;
+//! - [`writes`](Writes): the table by which a write that arrives twice is done once;
+//! - [`digest`](Digest): a fingerprint by which nodes notice that their copies differ;
+//! - [`meta`](Meta): all of the state that is not a row, as bytes.
+//!
+//! What can go wrong is of two kinds. A refusal is a [`Reply`]: every node gives the same one. An
+//! [`ApplyError`] is this node's own failure, or an entry it is too old for: it must stop, because
+//! to go on would be to differ.
 
 mod command;
+mod digest;
 mod links;
+mod meta;
+mod url;
+mod writes;
 
-pub use command::{Command, Reply};
-pub use links::{Link, lookup};
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+pub use command::{Command, CommandError, Reply};
+pub use digest::Digest;
+pub use links::{KEY_LEN_MAX, KEY_LEN_MIN, Link, RESERVED, is_key, is_reserved, lookup};
+pub use meta::{Meta, MetaError, Summary};
+pub use url::{URL_LEN_MAX, UrlError, check_url};
+pub use writes::Writes;
+
+use crate::ids::{ClusterId, WriteId};
+use crate::storage::{Rows, StoreError, Table};
+use links::Place;
+use writes::Admission;
+
+/// The first byte of every row key: which table the row is in.
+pub(crate) mod table {
+    /// Short links, by key.
+    pub(crate) const LINKS: u8 = 1;
+    /// Never a row: the exactly-once table, as the digest sees it.
+    pub(crate) const WRITES: u8 = 0xff;
+}
+
+/// A row's key: table, space, and the key within. There is one space, number 0; the number is there
+/// so that a cluster can be shared one day without rewriting every row.
+pub(crate) fn row_key(table: u8, key: &[u8]) -> Vec<u8> {
+    let mut row_key = Vec::with_capacity(5 + key.len());
+    row_key.push(table);
+    row_key.extend_from_slice(&0u32.to_be_bytes());
+    row_key.extend_from_slice(key);
+    row_key
+}
+
+/// Where in the log and when an entry stands; the same on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// Its index, one more than that of the entry before.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// The cluster clock that its leader stamped it with, in ms; never less than the entry before.
+    pub clock_ms: u64,
+    /// The wall clock of that leader, in ms since 1970: for people to look at, and nothing else.
+    pub wall_ms: u64,
+}
+
+/// This node cannot apply the entry and must stop.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// The rows cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The entry is no command that this program knows.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+/// The state of one node.
+#[derive(Clone, Debug)]
+pub struct State<T> {
+    table: T,
+    meta: Meta,
+}
+
+impl<T: Table> State<T> {
+    /// The state before the first entry, over an empty table.
+    pub fn new(table: T, cluster: ClusterId) -> Self {
+        let meta = Meta {
+            summary: Summary::new(cluster),
+            configuration_index: 0,
+            configuration: Bytes::new(),
+            writes: Writes::default(),
+        };
+        Self { table, meta }
+    }
+
+    /// The state as of a meta, over the table as it was written together with it.
+    ///
+    /// # Errors
+    /// When the meta is foreign, of a newer format, or damaged.
+    pub fn restore(table: T, meta: &[u8]) -> Result<Self, MetaError> {
+        Ok(Self { table, meta: Meta::decode(meta)? })
+    }
+
+    /// Applies a command, unless the write is known already, and tells what it says.
+    ///
+    /// # Errors
+    /// When this node cannot go on. What it holds in memory is of no use from then on.
+    ///
+    /// # Panics
+    /// When entries come out of order or the clock goes back: that is a bug in the caller.
+    pub fn apply_command(
+        &mut self,
+        at: At,
+        write: WriteId,
+        command: &[u8],
+    ) -> Result<Reply, ApplyError> {
+        let reply = match Command::decode(command)? {
+            Command::RegisterSession { node, nonce } => {
+                self.meta.writes.register(at.index, node, nonce)
+            }
+            Command::CreateLink { url } => match self.meta.writes.admit(write) {
+                Admission::Answer(reply) => reply,
+                Admission::New => {
+                    let reply = self.create_link(at, &url)?;
+                    self.meta.writes.record(write, &reply);
+                    reply
+                }
+            },
+        };
+        self.advance(at);
+        Ok(reply)
+    }
+
+    /// Passes over an entry without a command.
+    ///
+    /// # Panics
+    /// As [`State::apply_command`].
+    pub fn apply_noop(&mut self, at: At) {
+        self.advance(at);
+    }
+
+    /// Remembers a configuration, and ends the write sessions of all but its `nodes`.
+    ///
+    /// # Panics
+    /// As [`State::apply_command`].
+    pub fn apply_configuration(&mut self, at: At, nodes: &BTreeSet<u64>, encoded: Bytes) {
+        self.meta.configuration_index = at.index;
+        self.meta.configuration = encoded;
+        self.meta.writes.retain_nodes(nodes);
+        self.advance(at);
+    }
+
+    /// Where the state stands.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        self.meta.summary
+    }
+
+    /// The summary as bytes, to go with a published view; see [`Summary::decode`].
+    #[must_use]
+    pub fn summary_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.meta.summary.encode())
+    }
+
+    /// All of the state that is not a row.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The meta as bytes, to be written together with the rows; see [`State::restore`].
+    #[must_use]
+    pub fn meta_bytes(&self) -> Bytes {
+        self.meta.encode()
+    }
+
+    /// The exactly-once table.
+    #[must_use]
+    pub fn writes(&self) -> &Writes {
+        &self.meta.writes
+    }
+
+    /// The rows.
+    #[must_use]
+    pub fn table(&self) -> &T {
+        &self.table
+    }
+
+    /// The table, for its owner to freeze and publish. Rows changed through it are not in the digest.
+    pub fn table_mut(&mut self) -> &mut T {
+        &mut self.table
+    }
+
+    /// The digest of the rows computed from the rows alone, to check the one that is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn computed_rows_digest(&self) -> Result<Digest, StoreError> {
+        let mut digest = Digest::default();
+        self.table.scan(&[table::LINKS], Some(&[table::WRITES]), &mut |key, value| {
+            digest.add(key, value);
+            true
+        })?;
+        Ok(digest)
+    }
+
+    fn create_link(&mut self, at: At, url: &Bytes) -> Result<Reply, StoreError> {
+        let key = match links::place(&self.table, url, links::keys(url))? {
+            Place::Stands(key) => return Ok(Reply::Link { key, created: false }),
+            Place::Free(key) => key,
+        };
+        let row = links::encode(&Link::Live(url.clone()), at);
+        let row_key = row_key(table::LINKS, key.as_bytes());
+        let summary = &mut self.meta.summary;
+        summary.rows_digest.add(&row_key, &row);
+        summary.links += 1;
+        summary.revision += 1;
+        self.table.put(&row_key, row);
+        Ok(Reply::Link { key, created: true })
+    }
+
+    fn advance(&mut self, at: At) {
+        let summary = &mut self.meta.summary;
+        assert_eq!(at.index, summary.applied + 1, "entries are applied one after the other");
+        assert!(at.term >= summary.term, "terms never sink: {} < {}", at.term, summary.term);
+        assert!(
+            at.clock_ms >= summary.clock_ms,
+            "the clock never goes back: {} < {}",
+            at.clock_ms,
+            summary.clock_ms
+        );
+        summary.applied = at.index;
+        summary.term = at.term;
+        summary.clock_ms = at.clock_ms;
+        summary.writes_digest = self.meta.writes.digest();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,4 +2,4 @@
 
 mod store;
 
-pub use store::{Rows, StoreError, View, Views};
+pub use store::{MemoryStore, Rows, StoreError, Table, View, Views};

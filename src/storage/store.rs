@@ -1,5 +1,7 @@
 //! The seam between the state machine and its rows.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +19,64 @@ pub trait Rows {
     /// # Errors
     /// When the disk cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Shows the rows from `from` up to and without `to`, in key order, until `f` returns false.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError>;
+}
+
+/// Ordered rows, changed by the one thread that applies.
+pub trait Table: Rows {
+    /// Sets the value under a key.
+    fn put(&mut self, key: &[u8], value: Bytes);
+
+    /// Takes a row away.
+    fn delete(&mut self, key: &[u8]);
+}
+
+/// Rows in memory only: for tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStore(BTreeMap<Vec<u8>, Bytes>);
+
+impl Rows for MemoryStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let end = to.map_or(Bound::Unbounded, Bound::Excluded);
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        for (key, value) in self.0.range::<[u8], _>((Bound::Included(from), end)) {
+            if !f(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table for MemoryStore {
+    fn put(&mut self, key: &[u8], value: Bytes) {
+        self.0.insert(key.to_vec(), value);
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        self.0.remove(key);
+    }
 }
 
 /// The state as of one applied index; cheap to clone, never changes.
@@ -36,6 +96,15 @@ impl View {
 impl Rows for View {
     fn get(&self, _key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         Ok(None)
+    }
+
+    fn scan(
+        &self,
+        _from: &[u8],
+        _to: Option<&[u8]>,
+        _f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

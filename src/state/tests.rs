@@ -1,0 +1,278 @@
+//! The state machine as a whole, and the bytes that must decode for ever.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::Id128;
+use crate::storage::MemoryStore;
+
+const CLUSTER: ClusterId = Id128([7; 16]);
+
+fn at(index: u64) -> At {
+    At { index, term: 1 + index / 10, clock_ms: 1000 + index, wall_ms: 1_700_000_000_000 + index }
+}
+
+fn id(session: u64, seq: u64, floor: u64) -> WriteId {
+    WriteId { session, seq, floor }
+}
+
+fn create(url: &str) -> Bytes {
+    Command::CreateLink { url: Bytes::copy_from_slice(url.as_bytes()) }.encode()
+}
+
+fn register(node: u64, nonce: u64) -> Bytes {
+    Command::RegisterSession { node, nonce }.encode()
+}
+
+fn link(key: &str, created: bool) -> Reply {
+    Reply::Link { key: key.into(), created }
+}
+
+fn new_state() -> State<MemoryStore> {
+    State::new(MemoryStore::default(), CLUSTER)
+}
+
+/// A state with a bit of everything in it.
+fn example_state() -> State<MemoryStore> {
+    let mut state = new_state();
+    state.apply_noop(at(1));
+    state.apply_configuration(at(2), &BTreeSet::from([1, 2]), "two nodes".into());
+    state.apply_command(at(3), id(0, 77, 0), &register(1, 77)).unwrap();
+    state.apply_command(at(4), id(0, 88, 0), &register(2, 88)).unwrap();
+    state.apply_command(at(5), id(3, 1, 1), &create("https://example.com/")).unwrap();
+    state.apply_command(at(6), id(3, 2, 1), &create("https://example.com/")).unwrap();
+    state.apply_command(at(7), id(0, 89, 0), &register(2, 89)).unwrap();
+    state
+}
+
+pub(super) fn example_meta() -> Meta {
+    example_state().meta
+}
+
+#[test]
+fn a_url_is_made_once_and_found_again() {
+    let mut state = new_state();
+    state.apply_command(at(1), id(0, 77, 0), &register(1, 77)).unwrap();
+    let first = state.apply_command(at(2), id(1, 1, 1), &create("https://example.com/"));
+    assert_eq!(first, Ok(link("DxFdsGK3", true)));
+    let second = state.apply_command(at(3), id(1, 2, 1), &create("https://example.com/"));
+    assert_eq!(second, Ok(link("DxFdsGK3", false)));
+    let url = Link::Live("https://example.com/".into());
+    assert_eq!(lookup(state.table(), "DxFdsGK3"), Ok(Some(url)));
+    assert_eq!(lookup(state.table(), "DxFdsGK4"), Ok(None));
+    let summary = state.summary();
+    assert_eq!((summary.applied, summary.links, summary.revision), (3, 1, 1));
+    assert_eq!((summary.clock_ms, summary.term), (1003, 1));
+}
+
+#[test]
+fn a_write_that_comes_twice_gets_the_first_reply() {
+    let mut state = new_state();
+    state.apply_command(at(1), id(0, 77, 0), &register(1, 77)).unwrap();
+    for index in 2..5 {
+        let reply = state.apply_command(at(index), id(1, 1, 1), &create("https://example.com/"));
+        assert_eq!(reply, Ok(link("DxFdsGK3", true)), "and not created: false");
+    }
+    assert_eq!(state.summary().revision, 1);
+}
+
+#[test]
+fn a_refused_write_changes_nothing_but_the_applied_index() {
+    let mut state = example_state();
+    let before = state.clone();
+    for (index, write, reply) in
+        [(8, id(4, 1, 1), Reply::UnknownSession), (9, id(0, 1, 1), Reply::UnknownSession)]
+    {
+        let said = state.apply_command(at(index), write, &create("https://example.org/"));
+        assert_eq!(said, Ok(reply));
+    }
+    assert_eq!(state.table, before.table);
+    assert_eq!(state.summary().digest(), before.summary().digest());
+    assert_eq!(state.summary().applied, 9);
+}
+
+#[test]
+fn sessions_of_removed_nodes_end_with_the_configuration() {
+    let mut state = example_state();
+    state.apply_configuration(at(8), &BTreeSet::from([2]), "one node".into());
+    assert!(!state.writes().is_open(3) && state.writes().is_open(7));
+    assert_eq!(state.meta().configuration_index, 8);
+    assert_eq!(state.meta().configuration, "one node");
+}
+
+#[test]
+fn an_unknown_command_stops_the_node_and_changes_nothing() {
+    let mut state = example_state();
+    let before = state.meta_bytes();
+    let error = state.apply_command(at(8), id(3, 3, 1), &[0xff, 0, 1, 0]).unwrap_err();
+    assert_eq!(error, ApplyError::Command(CommandError::Unknown { kind: 0xff, version: 1 }));
+    assert_eq!(state.meta_bytes(), before);
+}
+
+#[test]
+#[should_panic(expected = "the clock never goes back")]
+fn the_clock_never_goes_back() {
+    let mut state = example_state();
+    state.apply_noop(At { clock_ms: 0, ..at(8) });
+}
+
+#[test]
+#[should_panic(expected = "one after the other")]
+fn no_entry_is_left_out() {
+    example_state().apply_noop(at(9));
+}
+
+/// One delivery of a write to the log: which session's, which seq, and how far its floor trails.
+#[derive(Clone, Copy, Debug)]
+struct Delivery {
+    node: u64,
+    seq: u64,
+    trail: u64,
+}
+
+/// Few URLs, so that many writes ask for one that stands already.
+fn url_of(delivery: Delivery) -> String {
+    format!("https://example.com/{}", (delivery.node * 5 + delivery.seq * 3) % 11)
+}
+
+fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
+    let one =
+        (1u64..4, 1u64..20, 0u64..20).prop_map(|(node, seq, trail)| Delivery { node, seq, trail });
+    prop::collection::vec(one, 0..120)
+}
+
+/// A state in which nodes 1 to 3 have sessions 1 to 3.
+fn three_sessions() -> State<MemoryStore> {
+    let mut state = new_state();
+    for node in 1..=3 {
+        let reply = state.apply_command(at(node), id(0, node, 0), &register(node, node));
+        assert_eq!(reply, Ok(Reply::Session(node)));
+    }
+    state
+}
+
+fn deliver(state: &mut State<MemoryStore>, delivery: Delivery) -> Reply {
+    let write = id(delivery.node, delivery.seq, delivery.seq.saturating_sub(delivery.trail));
+    let index = state.summary().applied + 1;
+    state.apply_command(at(index), write, &create(&url_of(delivery))).unwrap()
+}
+
+proptest! {
+    /// However often and in whatever order a session's writes arrive, each is answered like the
+    /// first time or not at all, and each key is told to be new exactly once.
+    #[test]
+    fn every_write_is_done_at_most_once(deliveries in deliveries()) {
+        let mut state = three_sessions();
+        let mut replies: BTreeMap<(u64, u64), Reply> = BTreeMap::new();
+        for delivery in deliveries {
+            let before = state.summary();
+            let reply = deliver(&mut state, delivery);
+            let changed = state.summary().revision - before.revision;
+            match replies.get(&(delivery.node, delivery.seq)) {
+                Some(first) => {
+                    prop_assert!(reply == *first || reply == Reply::Stale);
+                    prop_assert_eq!(changed, 0);
+                }
+                None if reply == Reply::Stale => prop_assert_eq!(changed, 0),
+                None => {
+                    let created = matches!(reply, Reply::Link { created: true, .. });
+                    prop_assert_eq!(changed, u64::from(created));
+                    replies.insert((delivery.node, delivery.seq), reply);
+                }
+            }
+        }
+        let created =
+            replies.values().filter(|reply| matches!(reply, Reply::Link { created: true, .. }));
+        prop_assert_eq!(created.count() as u64, state.summary().links);
+    }
+
+    /// Two nodes, one of which was restarted from its bytes anywhere in between, end up the same.
+    #[test]
+    fn nodes_with_one_log_have_one_state(deliveries in deliveries(), restart in 0usize..120) {
+        let (mut left, mut right) = (three_sessions(), three_sessions());
+        for (at, delivery) in deliveries.into_iter().enumerate() {
+            if at == restart {
+                right = State::restore(right.table.clone(), &right.meta_bytes()).unwrap();
+            }
+            prop_assert_eq!(deliver(&mut left, delivery), deliver(&mut right, delivery));
+        }
+        prop_assert_eq!(left.meta_bytes(), right.meta_bytes());
+        prop_assert_eq!(left.summary().digest(), right.summary().digest());
+        prop_assert_eq!(left.table, right.table);
+    }
+
+    #[test]
+    fn the_kept_digest_is_the_computed_one(deliveries in deliveries()) {
+        let mut state = three_sessions();
+        for delivery in deliveries {
+            deliver(&mut state, delivery);
+        }
+        prop_assert_eq!(state.computed_rows_digest(), Ok(state.summary().rows_digest));
+    }
+}
+
+/// The bytes in `tests/data/v1/<name>`, which are what this version writes. Version 1 never changes:
+/// a test that fails here has found a change that would make old logs unreadable. With
+/// `BOWLINE_WRITE_V1=1` a file that does not exist yet is written; none is ever overwritten.
+fn v1(name: &str, written_now: &[u8]) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
+    if !path.exists() && std::env::var_os("BOWLINE_WRITE_V1").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, written_now).unwrap();
+    }
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(bytes, written_now, "{name} is written differently now");
+    bytes
+}
+
+#[test]
+fn v1_commands_decode() {
+    for (name, command) in [
+        (
+            "command-register-session.bin",
+            Command::RegisterSession { node: 0x0102_0304, nonce: 0x1122_3344_5566_7788 },
+        ),
+        ("command-create-link.bin", Command::CreateLink { url: "https://example.com/".into() }),
+    ] {
+        let bytes = v1(name, &command.encode());
+        assert_eq!(Command::decode(&bytes), Ok(command));
+    }
+}
+
+#[test]
+fn v1_replies_decode() {
+    for (name, reply) in [
+        ("reply-session.bin", Reply::Session(300)),
+        ("reply-link.bin", link("DxFdsGK3", true)),
+        ("reply-unknown-session.bin", Reply::UnknownSession),
+        ("reply-stale.bin", Reply::Stale),
+    ] {
+        let bytes = v1(name, &rmp_serde::to_vec(&reply).unwrap());
+        assert_eq!(rmp_serde::from_slice::<Reply>(&bytes).unwrap(), reply);
+    }
+}
+
+#[test]
+fn v1_rows_decode() {
+    for (name, link) in [
+        ("row-link-shared.bin", Link::Live("https://example.com/".into())),
+        ("row-link-gone.bin", Link::Gone),
+    ] {
+        let row = v1(name, &links::encode(&link, at(5)));
+        let mut rows = MemoryStore::default();
+        rows.put(b"\x01\0\0\0\0DxFdsGK3", row.into());
+        assert_eq!(lookup(&rows, "DxFdsGK3"), Ok(Some(link)));
+    }
+}
+
+#[test]
+fn v1_meta_decodes() {
+    let meta = example_meta();
+    let bytes = v1("state-meta.bin", &meta.encode());
+    assert_eq!(Meta::decode(&bytes), Ok(meta));
+    let summary = Summary::decode(&bytes).unwrap();
+    assert_eq!((summary.applied, summary.links, summary.cluster), (7, 1, CLUSTER));
+}
