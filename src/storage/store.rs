@@ -83,28 +83,42 @@ impl Table for MemoryStore {
 #[derive(Clone, Default)]
 pub struct View {
     applied: u64,
+    meta: Bytes,
+    rows: Arc<MemoryStore>,
 }
 
 impl View {
+    /// A view of rows in memory, with the state's own account of itself.
+    #[must_use]
+    pub fn new(applied: u64, meta: Bytes, rows: MemoryStore) -> Self {
+        Self { applied, meta, rows: Arc::new(rows) }
+    }
+
     /// The index of the last entry in it.
     #[must_use]
     pub fn applied(&self) -> u64 {
         self.applied
     }
+
+    /// The summary of the state as of that index, encoded.
+    #[must_use]
+    pub fn meta(&self) -> &Bytes {
+        &self.meta
+    }
 }
 
 impl Rows for View {
-    fn get(&self, _key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(None)
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.rows.get(key)
     }
 
     fn scan(
         &self,
-        _from: &[u8],
-        _to: Option<&[u8]>,
-        _f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        from: &[u8],
+        to: Option<&[u8]>,
+        f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        Ok(())
+        self.rows.scan(from, to, f)
     }
 }
 
@@ -117,5 +131,10 @@ impl Views {
     #[must_use]
     pub fn current(&self) -> View {
         self.0.read().clone()
+    }
+
+    /// Replaces the newest view.
+    pub fn publish(&self, view: View) {
+        *self.0.write() = view;
     }
 }
