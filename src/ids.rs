@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 
 /// A random 128-bit number, written as 32 hex digits.
@@ -15,6 +17,28 @@ pub type ClusterId = Id128;
 
 /// Names one data directory for all time; a wiped disk draws a new one and is a new node.
 pub type InstanceTag = Id128;
+
+impl Id128 {
+    /// A number that nobody else draws.
+    ///
+    /// # Panics
+    /// When the system has no source of randomness.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(random())
+    }
+}
+
+/// Random bytes from the system, for identities; never for anything the protocol decides.
+///
+/// # Panics
+/// When the system has no source of randomness.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).expect("the system's random source never fails");
+    bytes
+}
 
 impl fmt::Display for Id128 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -60,6 +60,39 @@ impl Histogram {
     }
 }
 
+/// Requests answered, by route and status. A fixed table, so that counting takes no lock.
+#[derive(Debug, Default)]
+pub struct HttpRequests([[Counter; Self::STATUSES.len()]; Self::ROUTES_MAX]);
+
+impl HttpRequests {
+    /// Routes that can be told apart.
+    pub const ROUTES_MAX: usize = 32;
+    /// Statuses that can be told apart, ascending; all others are counted as the last one.
+    pub const STATUSES: [u16; 20] = [
+        200, 201, 301, 307, 400, 404, 405, 408, 409, 410, 413, 414, 417, 431, 501, 503, 504, 505,
+        507, 500,
+    ];
+
+    /// Counts one answer of a route, by the route's number.
+    pub fn count(&self, route: usize, status: u16) {
+        let at = Self::STATUSES.iter().position(|it| *it == status);
+        self.0[route][at.unwrap_or(Self::STATUSES.len() - 1)].inc();
+    }
+
+    /// (route, status, answers so far), without those that never occurred.
+    pub fn read(&self) -> Vec<(usize, u16, u64)> {
+        let mut counts = Vec::new();
+        for (route, row) in self.0.iter().enumerate() {
+            for (status, count) in Self::STATUSES.iter().zip(row) {
+                if count.get() > 0 {
+                    counts.push((route, *status, count.get()));
+                }
+            }
+        }
+        counts
+    }
+}
+
 /// Everything a node counts outside the raft thread's status.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -101,4 +134,14 @@ pub struct Metrics {
     pub elections: Counter,
     /// Times this node saw another leader take over.
     pub leader_changes: Counter,
+    /// Requests answered over HTTP.
+    pub http_requests: HttpRequests,
+    /// HTTP connections accepted.
+    pub http_opened: Counter,
+    /// HTTP connections closed.
+    pub http_closed: Counter,
+    /// HTTP connections closed because the client was too slow in sending or reading.
+    pub http_timeouts: Counter,
+    /// Idle HTTP connections closed to make room for new ones.
+    pub http_shed: Counter,
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{Completion, Completions, Outcome};
 use crate::ids::{Ticket, WriteId};
@@ -17,6 +18,9 @@ use crate::raft::{Entry, Payload};
 use crate::replica::Work;
 use crate::state::{At, State};
 use crate::storage::Store;
+
+/// How long nothing is applied before the thread looks whether a checkpoint is due.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// What the thread is made of.
 pub struct Applier {
@@ -41,9 +45,14 @@ impl Applier {
     /// When the system gives no thread.
     pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
         Builder::new().name("apply".to_owned()).spawn(move || {
-            while let Ok(batch) = self.work.recv() {
-                if let Err(why) = self.apply(batch) {
-                    // The raft thread may be gone already when the node is stopping.
+            loop {
+                let done = match self.work.recv_timeout(IDLE) {
+                    Ok(batch) => self.apply(batch),
+                    Err(RecvTimeoutError::Timeout) => self.maintain(),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                };
+                if let Err(why) = done {
+                    // Nobody listens any more when the node is stopping.
                     self.fatal.send(why).ok();
                     return;
                 }
@@ -84,9 +93,14 @@ impl Applier {
         let summary = self.state.summary_bytes();
         self.state.table_mut().publish(applied, summary);
         self.applied.store(applied, Ordering::Release);
-        if self.state.table_mut().checkpoint_due().map_err(|error| error.to_string())? {
+        self.maintain()
+    }
+
+    /// Begins a checkpoint when one is due.
+    fn maintain(&mut self) -> Result<(), String> {
+        if self.state.table_mut().maintain().map_err(|error| error.to_string())? {
             let meta = self.state.meta_bytes();
-            self.state.table_mut().checkpoint(meta).map_err(|error| error.to_string())?;
+            self.state.table_mut().begin_checkpoint(meta);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::config::NodeConfig;
-use crate::ids::{ClusterId, Id128};
+use crate::ids::ClusterId;
 use crate::membership::Admission;
 use crate::raft::{
     self, Boot, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload,
@@ -89,7 +89,7 @@ pub struct Recovered {
 /// When something cannot be written.
 pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<(), StartError> {
     data.remove_log().map_err(StartError::failed)?;
-    let cluster = ClusterId::from(Id128(rand::random()));
+    let cluster = ClusterId::random();
     let tag = data.identity().tag;
     let unfinished = Identity { cluster: Some(cluster), epoch: 0, tag, node: None };
     data.set_identity(unfinished).map_err(StartError::failed)?;
@@ -105,8 +105,9 @@ pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<
     };
     writer.append(&[entry], 1).map_err(StartError::failed)?;
     writer.sync().map_err(StartError::failed)?;
-    let (mut vote, _) = VoteFile::open(&data.vote_dir(), true).map_err(StartError::failed)?;
-    vote.save(HardState { term: 1, vote: Some(1) }).map_err(StartError::failed)?;
+    let mut vote =
+        VoteFile::open(&data.vote_dir(), &finished, 0).map_err(StartError::failed)?;
+    vote.write(HardState { term: 1, vote: Some(1) }).map_err(StartError::failed)?;
     data.set_identity(finished).map_err(StartError::failed)
 }
 
@@ -153,9 +154,14 @@ pub fn recover(
     let id = identity.node.expect("a node that recovers was admitted");
     let (writer, reader, recovered) =
         Wal::open(&data.log_dir(), identity, WalOptions::default()).map_err(StartError::failed)?;
-    let fresh = recovered.last_index == 0 && applied == 0;
-    let (vote, hard_state) =
-        VoteFile::open(&data.vote_dir(), fresh).map_err(StartError::failed)?;
+    if let Some((path, offset)) = &recovered.torn {
+        log::info!(
+            "cut the torn end of {} at {offset}: it was never durable, so nobody was told of it",
+            path.display()
+        );
+    }
+    let vote = VoteFile::open(&data.vote_dir(), identity, recovered.last_term())
+        .map_err(StartError::failed)?;
     if recovered.last_index < applied {
         return Err(StartError::Failed(format!(
             "the log in {} ends at {}, before the state's index {applied}: the log was lost; move \
@@ -176,7 +182,7 @@ pub fn recover(
     configurations.extend(recovered.configurations);
     let boot = Boot {
         id,
-        hard_state,
+        hard_state: vote.state(),
         configurations,
         term_runs: recovered.term_runs,
         last_index: recovered.last_index,

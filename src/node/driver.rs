@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 
 use super::client::{Ask, Completion, Completions, Outcome, Request};
 use super::dial_back::DialBack;
-use super::log_reader::{ReadDone, ReadJob};
+use super::log_reader::ReadDone;
 use super::log_writer::{LogDone, LogWrite};
 use super::publish::Publisher;
 use super::{Clock, Status};
@@ -51,7 +51,7 @@ pub struct Inputs {
     /// From the log writer.
     pub log_done: Receiver<LogDone>,
     /// From the log reader.
-    pub read_done: Receiver<ReadDone<LogRequest>>,
+    pub read_done: Receiver<ReadDone>,
     /// From everybody else.
     pub control: Receiver<Control>,
     /// Last index applied, written by the applier.
@@ -65,7 +65,7 @@ pub struct Outputs {
     /// To the log writer; bounded by the replica, in bytes.
     pub log: Sender<LogWrite>,
     /// To the log reader; bounded by the replica, in number.
-    pub log_read: Sender<ReadJob<LogRequest>>,
+    pub log_read: Sender<LogRequest>,
     /// To the applier; bounded by the replica, in bytes.
     pub apply: Sender<Vec<Work>>,
     /// To the fronts.
@@ -258,9 +258,9 @@ impl Driver {
         }
     }
 
-    fn on_read_done(&mut self, done: ReadDone<LogRequest>) -> Result<(), String> {
-        let entries = done.result.map_err(|error| format!("the log cannot be read: {error}"))?;
-        self.replica.on_log_read(self.clock.now(), done.tag, entries);
+    fn on_read_done(&mut self, done: ReadDone) -> Result<(), String> {
+        let entries = done.entries.map_err(|error| format!("the log cannot be read: {error}"))?;
+        self.replica.on_log_read(self.clock.now(), done.request, entries);
         Ok(())
     }
 
@@ -286,11 +286,7 @@ impl Driver {
             self.outputs.log.send(LogWrite { write, commit }).ok();
         }
         for request in effects.log_reads {
-            let (first, last, bytes_max) = match request {
-                LogRequest::Follower(read) => (read.first, read.last, read.bytes_max),
-                LogRequest::Apply { first, last, bytes_max } => (first, last, bytes_max),
-            };
-            self.outputs.log_read.send(ReadJob { tag: request, first, last, bytes_max }).ok();
+            self.outputs.log_read.send(request).ok();
         }
         if !effects.work.is_empty() {
             self.outputs.apply.send(effects.work).ok();

@@ -7,43 +7,15 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::raft::{Entry, Index, LogRead, NodeId};
+use crate::raft::Entry;
+use crate::replica::LogRequest;
 use crate::storage::WalReader;
-
-/// What entries are wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadFor {
-    /// To be sent to this follower.
-    Follower(NodeId),
-    /// To be applied here.
-    Apply,
-}
-
-/// A request to read entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadRequest {
-    /// What for; goes back with the entries.
-    pub wanted: ReadFor,
-    /// First index.
-    pub first: Index,
-    /// Last index.
-    pub last: Index,
-    /// About how many bytes at most, but at least one entry.
-    pub bytes_max: usize,
-}
-
-impl From<LogRead> for ReadRequest {
-    fn from(read: LogRead) -> Self {
-        let LogRead { to, first, last, bytes_max } = read;
-        Self { wanted: ReadFor::Follower(to), first, last, bytes_max }
-    }
-}
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadDone {
     /// The request.
-    pub request: ReadRequest,
+    pub request: LogRequest,
     /// The entries from its first index on; fewer or none when the log does not hold them (any more).
     /// An error means a damaged or failing disk, and must stop the node.
     pub entries: Result<Vec<Entry>, String>,
@@ -57,14 +29,14 @@ pub struct ReadDone {
 #[must_use]
 pub fn spawn(
     mut reader: WalReader,
-    requests: Receiver<ReadRequest>,
+    requests: Receiver<LogRequest>,
     done: Sender<ReadDone>,
 ) -> JoinHandle<()> {
     let run = move || {
         for request in requests {
-            let entries = reader
-                .read(request.first, request.last, request.bytes_max)
-                .map_err(|error| error.to_string());
+            let (first, last, bytes_max) = request.range();
+            let entries =
+                reader.read(first, last, bytes_max).map_err(|error| error.to_string());
             if done.send(ReadDone { request, entries }).is_err() {
                 return;
             }

@@ -26,7 +26,7 @@ use super::listen::{self, Listeners};
 use super::{Client, Clock, Completions, Status, banner, log_reader, log_writer};
 use crate::config::{Front, NodeConfig, PEER_PORT};
 use crate::http;
-use crate::ids::{ClusterId, Id128};
+use crate::ids::{self, ClusterId, Id128};
 use crate::membership::{
     Admission, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, gossip_now, join,
 };
@@ -131,7 +131,7 @@ impl<'a> Node<'a> {
             Front::TinyHttp => http::start_tiny(listeners.http, service),
         }
         .map_err(|error| StartError::Failed(format!("the HTTP front cannot start: {error}")))?;
-        let boot_nonce = rand::random();
+        let boot_nonce = u64::from_le_bytes(ids::random());
         let (raft_in, raft_inbox) = bounded(INBOX_MAX);
         let (gossip_in, gossip_inbox) = bounded(GOSSIP_INBOX_MAX);
         let (transport, transport_thread) = transport::start(

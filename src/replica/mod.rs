@@ -91,6 +91,17 @@ pub enum LogRequest {
     },
 }
 
+impl LogRequest {
+    /// (first index, last index, bytes of payload at most).
+    #[must_use]
+    pub fn range(&self) -> (Index, Index, usize) {
+        match *self {
+            Self::Follower(LogRead { first, last, bytes_max, .. })
+            | Self::Apply { first, last, bytes_max } => (first, last, bytes_max),
+        }
+    }
+}
+
 /// All the work that came of the inputs since it was last taken.
 #[derive(Debug, Default)]
 pub struct Effects {

@@ -109,7 +109,8 @@ impl Store {
         }
     }
 
-    /// Makes everything that was written up to now visible as one view, as of index `applied`.
+    /// Makes everything that was written up to now visible as one view, as of index `applied`, with a
+    /// few bytes about it for its readers.
     ///
     /// # Panics
     /// When `applied` goes back.
@@ -127,18 +128,15 @@ impl Store {
         self.views.publish(View::new(self.layers.clone(), published, self.applied, meta));
     }
 
-    /// Begins a checkpoint when one is due, and takes over one that is done. To be called after each
-    /// [`Store::publish`], and now and then when nothing is applied. When far more was written than a
-    /// running checkpoint can keep up with, this waits for it, and counts that.
+    /// Takes over a checkpoint that is done, and tells whether the next one is due:
+    /// [`Store::begin_checkpoint`] begins it. To be called after each [`Store::publish`], and now and
+    /// then when nothing is applied. When far more was written than a running checkpoint can keep up
+    /// with, this waits for it, and counts that.
     ///
     /// # Errors
     /// When a checkpoint failed: the node must stop.
-    ///
-    /// # Panics
-    /// When rows were written since the last publication.
-    pub fn maintain(&mut self) -> Result<(), StoreError> {
-        assert!(!self.changed, "only published rows can be checkpointed");
-        let Some(checkpointer) = &self.checkpointer else { return Ok(()) };
+    pub fn maintain(&mut self) -> Result<bool, StoreError> {
+        let Some(checkpointer) = &self.checkpointer else { return Ok(false) };
         if self.layers.frozen.is_some()
             && let Some(written) = checkpointer.poll()?
         {
@@ -151,10 +149,16 @@ impl Store {
         }
         let due = self.layers.recent.bytes() >= limit
             || self.checkpointed_at.elapsed() >= self.options.checkpoint_interval;
-        if due {
-            self.freeze();
-        }
-        Ok(())
+        Ok(due && self.layers.frozen.is_none() && self.applied != self.durable)
+    }
+
+    /// Hands all that is published to the checkpoint thread, with `meta` as of the last publication.
+    ///
+    /// # Panics
+    /// When rows were written since the last publication.
+    pub fn begin_checkpoint(&mut self, meta: Bytes) {
+        assert!(!self.changed, "only published rows can be checkpointed");
+        self.freeze(meta);
     }
 
     /// Makes a checkpoint of all that is published, and waits until it is durable.
@@ -163,11 +167,10 @@ impl Store {
     /// When it failed: the node must stop.
     ///
     /// # Panics
-    /// As [`Store::maintain`].
-    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        assert!(!self.changed, "only published rows can be checkpointed");
+    /// As [`Store::begin_checkpoint`].
+    pub fn checkpoint(&mut self, meta: Bytes) -> Result<(), StoreError> {
         self.finish()?;
-        self.freeze();
+        self.begin_checkpoint(meta);
         self.finish()
     }
 
@@ -187,14 +190,14 @@ impl Store {
     }
 
     /// Hands what is published to the checkpoint thread, if it is free and there is anything new.
-    fn freeze(&mut self) {
+    fn freeze(&mut self, meta: Bytes) {
         let Some(checkpointer) = &self.checkpointer else { return };
         if self.layers.frozen.is_some() || self.applied == self.durable {
             return;
         }
         let layer = std::mem::take(&mut self.layers.recent);
         self.layers.frozen = Some(Arc::clone(&layer));
-        let checkpoint = Checkpoint { applied: self.applied, meta: self.meta.clone() };
+        let checkpoint = Checkpoint { applied: self.applied, meta };
         checkpointer.begin(layer, checkpoint);
         self.checkpointed_at = Instant::now();
         self.publish_layers();

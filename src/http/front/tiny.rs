@@ -1,0 +1,162 @@
+//! The thin front on `tiny_http`: same handlers, same answers, far less care for sockets.
+//!
+//! A handful of workers take requests from its queue, check them by the same rules as our own front,
+//! and block until the answer is there. What the library does before or after that is out of reach:
+//! it knows no limits and no timeouts, and a request with a huge `Content-Length` aborts the process.
+//! So this front is for trusted clients on loopback, and says so when it listens elsewhere. What
+//! would need streaming is answered with 501; so far nothing does.
+
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender};
+use tiny_http::Server;
+
+use super::FrontHandle;
+use crate::http::reply::Response;
+use crate::http::route::{self, Resume};
+use crate::http::wire::{Clock, Exchange, Framing, Head, Request, WireError, encode};
+use crate::http::{Service, Step};
+use crate::ids::Ticket;
+use crate::node::{Completion, Sink};
+
+/// How long after its deadline a request is given up, should the raft thread never answer.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Starts the front on a bound listener.
+///
+/// # Errors
+/// When the listener is unusable or there are no threads left.
+#[expect(clippy::needless_pass_by_value, reason = "the front takes the service over")]
+pub fn start(listener: TcpListener, service: Service, threads: usize) -> io::Result<FrontHandle> {
+    let addr = listener.local_addr()?;
+    if !addr.ip().is_loopback() {
+        log::warn!(
+            "--front tiny_http listens on {addr}: anybody who reaches it can stop this node with \
+             one request; use the default front outside loopback"
+        );
+    }
+    // Accepted sockets inherit it on Linux; without it a long answer takes 40 ms.
+    socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
+    let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+    let server = Arc::new(server);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut handles = Vec::new();
+    for number in 0..threads.max(1) {
+        let (sender, completions) = crossbeam_channel::unbounded();
+        let sink = service.client().completions.register(Arc::new(Mailbox(sender)));
+        let worker = Worker { service: service.clone(), sink, completions };
+        let (server, stop) = (Arc::clone(&server), Arc::clone(&stop));
+        let run = move || worker.run(&server, &stop);
+        handles.push(thread::Builder::new().name(format!("http-{number}")).spawn(run)?);
+    }
+    let halt = Box::new(move || {
+        stop.store(true, Ordering::Relaxed);
+        // One wake-up for each worker.
+        (0..threads.max(1)).for_each(|_| server.unblock());
+    });
+    Ok(FrontHandle { addr, halt, threads: handles })
+}
+
+/// A worker's sink: holds at most the answer it waits for and late ones to forget.
+struct Mailbox(Sender<Completion>);
+
+impl Sink for Mailbox {
+    fn complete(&self, batch: Vec<Completion>) {
+        for completion in batch {
+            // A worker that is gone wants nothing any more.
+            let _ = self.0.send(completion);
+        }
+    }
+}
+
+struct Worker {
+    service: Service,
+    sink: u16,
+    completions: Receiver<Completion>,
+}
+
+impl Worker {
+    fn run(&self, server: &Server, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            match server.recv() {
+                Ok(request) => self.serve(request),
+                Err(error) if !stop.load(Ordering::Relaxed) => {
+                    log::error!("tiny_http has stopped accepting, and cannot be revived: {error}");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn serve(&self, mut foreign: tiny_http::Request) {
+        let (exchange, response) = match translate(&mut foreign) {
+            Ok(request) => (Exchange::of(&request), self.answer(&request)),
+            Err(error) => (Exchange::refused(), self.service.refuse(error)),
+        };
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let clock = Clock::at(wall.map_or(0, |wall| wall.as_secs()));
+        let mut out = Vec::new();
+        encode(&response, exchange, &clock, &mut out);
+        let mut writer = foreign.into_writer();
+        // A client that is gone wants no answer.
+        let _ = writer.write_all(&out).and_then(|()| writer.flush());
+    }
+
+    fn answer(&self, request: &Request) -> Response {
+        let mut step = self.service.call(request);
+        loop {
+            match self.service.submit(self.sink, step) {
+                Err(response) => return response,
+                Ok((ticket, deadline, resume)) => step = self.wait(ticket, deadline, resume),
+            }
+        }
+    }
+
+    fn wait(&self, ticket: Ticket, deadline: Instant, resume: Resume) -> Step {
+        while let Ok(completion) = self.completions.recv_deadline(deadline + GRACE) {
+            if completion.ticket == ticket {
+                return self.service.resume(resume, completion);
+            }
+        }
+        self.service.give_up(ticket, resume)
+    }
+}
+
+/// The request by our own rules. The library has already decided where its body ends, so one whose
+/// length is in doubt is refused, though the connection cannot be closed from here.
+fn translate(foreign: &mut tiny_http::Request) -> Result<Request, WireError> {
+    let limits = route::limits();
+    let mut bytes = format!(
+        "{} {} HTTP/{}.{}\r\n",
+        foreign.method(),
+        foreign.url(),
+        foreign.http_version().0,
+        foreign.http_version().1
+    );
+    for header in foreign.headers() {
+        bytes.push_str(&format!("{}: {}\r\n", header.field, header.value));
+    }
+    bytes.push_str("\r\n");
+    if bytes.len() > limits.head_max {
+        return Err(WireError::HeadTooLarge);
+    }
+    let head = Head::parse(bytes.as_bytes(), &limits)?;
+    let body_max = (limits.body_max)(head.method, head.path());
+    if matches!(head.framing, Framing::Length(length) if length > body_max as u64) {
+        return Err(WireError::BodyTooLarge);
+    }
+    let mut body = Vec::new();
+    let reader = foreign.as_reader();
+    // A body that breaks off, or chunks that are none.
+    reader.take(body_max as u64 + 1).read_to_end(&mut body).map_err(|_| WireError::Chunk)?;
+    if body.len() > body_max {
+        return Err(WireError::BodyTooLarge);
+    }
+    Ok(Request::new(head, body.into()))
+}

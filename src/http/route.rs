@@ -1,0 +1,394 @@
+//! From requests to answers: the one seam between the fronts and everything that can be asked.
+//!
+//! [`ROUTES`] is the whole surface. A front hands each request to [`Service::call`] and gets a
+//! [`Step`]: an answer, or a question to the raft thread, with what to do when its completion comes
+//! ([`Service::resume`]). So no request ever holds a thread, and both fronts behave the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::read::{Read, Waiting};
+use super::reply::{Problem, Response};
+use super::wire::{Limits, Method, Request, WireError};
+use super::{admin, consul, links, prometheus};
+use crate::error::{Failure, Reason};
+use crate::ids::Ticket;
+use crate::node::{self, Ask, Client, Completion, Outcome, Phase};
+use crate::state::{is_reserved, URL_LEN_MAX};
+
+/// One line of the table: a path, the methods that this handler takes, the handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The path; `{key}` stands for a single part that is not reserved.
+    pub path: &'static str,
+    /// Methods; the first one names the route in metrics.
+    pub methods: &'static [Method],
+    /// Whether it is answered by a node that is in no cluster.
+    always: bool,
+    handler: Handler,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Handler {
+    Usage,
+    Create,
+    Follow,
+    Live,
+    Ready,
+    Metrics,
+    Status,
+    Robots,
+    Members,
+    Leader,
+    Peers,
+    Configuration,
+    Transfer,
+    RemovePeer,
+}
+
+use Method::{Delete, Get, Head, Post, Put};
+
+const fn always(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
+    Route { path, methods, always: true, handler }
+}
+
+const fn member(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
+    Route { path, methods, always: false, handler }
+}
+
+/// Everything that can be asked.
+pub const ROUTES: [Route; 14] = [
+    member("/", &[Put, Post], Handler::Create),
+    always("/", &[Get, Head], Handler::Usage),
+    member(KEY, &[Get, Head], Handler::Follow),
+    always("/livez", &[Get, Head], Handler::Live),
+    always("/readyz", &[Get, Head], Handler::Ready),
+    always("/metrics", &[Get, Head], Handler::Metrics),
+    always("/robots.txt", &[Get, Head], Handler::Robots),
+    always("/api/status", &[Get, Head], Handler::Status),
+    member("/v1/agent/members", &[Get, Head], Handler::Members),
+    always("/v1/status/leader", &[Get, Head], Handler::Leader),
+    always("/v1/status/peers", &[Get, Head], Handler::Peers),
+    member("/v1/operator/raft/configuration", &[Get, Head], Handler::Configuration),
+    member("/v1/operator/raft/transfer-leader", &[Put, Post], Handler::Transfer),
+    member("/v1/operator/raft/peer", &[Delete], Handler::RemovePeer),
+];
+
+const KEY: &str = "/{key}";
+
+/// Requests to paths that are in no route are counted under this number,
+pub const UNMATCHED: usize = ROUTES.len();
+/// and what was no request at all under this.
+pub const MALFORMED: usize = ROUTES.len() + 1;
+
+/// Bytes of a body that is not a URL's: a margin for white space around it, and for what nobody reads.
+const BODY_MAX: usize = 2 * URL_LEN_MAX;
+
+/// What the fronts let a client send.
+#[must_use]
+pub fn limits() -> Limits {
+    // One bound for all routes there are: the longest thing anybody may send is a URL.
+    Limits {
+        head_max: Limits::HEAD_MAX,
+        target_max: Limits::TARGET_MAX,
+        body_max: |_method, _path| BODY_MAX,
+    }
+}
+
+/// Which route takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found<'a> {
+    /// This one, with the path's variable part.
+    Route(usize, &'a str),
+    /// The path exists, with other methods.
+    WrongMethod,
+    /// There is no such path.
+    Nothing,
+}
+
+fn find(method: Method, path: &str) -> Found<'_> {
+    let part = path.strip_prefix('/').unwrap_or(path);
+    let is_key = !part.is_empty() && !part.contains('/') && !is_reserved(part);
+    let pattern = if is_key { KEY } else { path };
+    let mut found = Found::Nothing;
+    for (number, route) in ROUTES.iter().enumerate() {
+        if route.path == pattern {
+            if route.methods.contains(&method) {
+                return Found::Route(number, part);
+            }
+            found = Found::WrongMethod;
+        }
+    }
+    found
+}
+
+/// The methods that a path takes, as the `Allow` header lists them.
+fn allow(path: &str) -> String {
+    let takes = |method: &Method| matches!(find(*method, path), Found::Route(..));
+    let names: Vec<_> =
+        [Get, Head, Put, Post, Delete].iter().filter(|it| takes(it)).map(|it| it.name()).collect();
+    names.join(", ")
+}
+
+/// What the handlers may take their time for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long a request may wait for its answer.
+    pub request_timeout: Duration,
+    /// How long a miss may wait to be confirmed: one election timeout.
+    pub miss_timeout: Duration,
+    /// How many misses may wait to be confirmed.
+    pub misses_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(5),
+            miss_timeout: Duration::from_secs(1),
+            misses_max: 10_000,
+        }
+    }
+}
+
+/// What comes of a request, for now.
+#[derive(Debug)]
+pub enum Step {
+    /// The answer.
+    Reply(Response),
+    /// Nothing until the raft thread has spoken.
+    Park {
+        /// What to ask it.
+        ask: Ask,
+        /// Until when.
+        deadline: Instant,
+        /// What to do with its answer.
+        resume: Resume,
+    },
+}
+
+/// A request that waits: what to do when its completion comes.
+#[derive(Debug)]
+pub struct Resume {
+    route: usize,
+    then: Then,
+}
+
+/// The ways to go on.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Tell the key of a new link.
+    Created,
+    /// Read, now that the state is fresh or cannot be had fresher.
+    Read {
+        read: Read,
+        /// The state must have come this far.
+        min_index: u64,
+        /// Answer from what there is when freshness cannot be had.
+        lenient: Option<Waiting>,
+    },
+    /// Tell that it was done, in Consul's words.
+    ConsulDone(&'static str),
+}
+
+impl Step {
+    pub(super) fn park(ask: Ask, timeout: Duration, then: Then) -> Self {
+        let resume = Resume { route: UNMATCHED, then };
+        Self::Park { ask, deadline: Instant::now() + timeout, resume }
+    }
+}
+
+impl<T: Into<Response>> From<T> for Step {
+    fn from(response: T) -> Self {
+        Self::Reply(response.into())
+    }
+}
+
+/// Answers requests; one for all loops.
+#[derive(Clone)]
+pub struct Service {
+    pub(super) client: Client,
+    pub(super) options: Options,
+    pub(super) waiting: Arc<AtomicUsize>,
+}
+
+impl Service {
+    /// A service on top of a node.
+    #[must_use]
+    pub fn new(client: Client, options: Options) -> Self {
+        Self { client, options, waiting: Arc::new(AtomicUsize::new(0)) }
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// How many misses wait to be confirmed.
+    #[must_use]
+    pub fn waiting_misses(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Answers a request, or says what must be asked first.
+    #[must_use]
+    pub fn call(&self, request: &Request) -> Step {
+        let (number, step) = match find(request.method, request.path()) {
+            Found::Route(number, part) => (number, self.dispatch(&ROUTES[number], part, request)),
+            Found::WrongMethod => (UNMATCHED, wrong_method(request)),
+            Found::Nothing => (UNMATCHED, not_found(request)),
+        };
+        self.finish(number, step)
+    }
+
+    /// Goes on with a request whose question was answered.
+    #[must_use]
+    pub fn resume(&self, resume: Resume, completion: Completion) -> Step {
+        let Resume { route, then } = resume;
+        let step = match then {
+            Then::Created => links::created(self, completion),
+            Then::Read { read, min_index, lenient } => {
+                self.read_again(read, min_index, lenient.is_some(), completion).into()
+            }
+            Then::ConsulDone(body) => consul::done(body, completion),
+        };
+        self.finish(route, step)
+    }
+
+    /// The answer to what was no acceptable request.
+    #[must_use]
+    pub fn refuse(&self, error: WireError) -> Response {
+        self.counted(MALFORMED, error.into())
+    }
+
+    /// The answer to a head or body that did not arrive in time.
+    #[must_use]
+    pub fn too_slow(&self) -> Response {
+        self.counted(MALFORMED, Problem::new(408, "the request took too long to arrive").into())
+    }
+
+    /// Puts a parked request's question to the raft thread, in the name of a sink.
+    ///
+    /// # Errors
+    /// The answer, when the question could not be put.
+    pub fn submit(&self, sink: u16, step: Step) -> Result<(Ticket, Instant, Resume), Response> {
+        let (ask, deadline, resume) = match step {
+            Step::Reply(response) => return Err(response),
+            Step::Park { ask, deadline, resume } => (ask, deadline, resume),
+        };
+        let ticket = self.client.ticket(sink);
+        if self.client.submit(node::Request { ticket, deadline, ask }).is_ok() {
+            return Ok((ticket, deadline, resume));
+        }
+        let route = resume.route;
+        match self.resume(resume, self.failed(ticket, Failure::not_applied(Reason::Busy))) {
+            Step::Reply(response) => Err(response),
+            Step::Park { .. } => {
+                let failure = Failure::not_applied(Reason::Busy);
+                Err(self.counted(route, Problem::failure(failure).into()))
+            }
+        }
+    }
+
+    /// Goes on with a request whose question was never answered, long after its deadline.
+    #[must_use]
+    pub fn give_up(&self, ticket: Ticket, resume: Resume) -> Step {
+        self.resume(resume, self.failed(ticket, Failure::unknown(Reason::Deadline)))
+    }
+
+    fn failed(&self, ticket: Ticket, failure: Failure) -> Completion {
+        let outcome = Outcome::Failed(failure);
+        Completion { ticket, index: self.client.view().applied(), outcome }
+    }
+
+    fn dispatch(&self, route: &Route, part: &str, request: &Request) -> Step {
+        if !route.always
+            && let Some(why) = self.outside()
+        {
+            return unavailable(request, why);
+        }
+        match route.handler {
+            Handler::Usage => links::usage(request).into(),
+            Handler::Create => links::create(self, request),
+            Handler::Follow => links::follow(self, part, request),
+            Handler::Live => Response::text(200, "ok\n").into(),
+            Handler::Ready => admin::ready(self, request).into(),
+            Handler::Metrics => prometheus::page(&self.client).into(),
+            Handler::Status => admin::status(self, request),
+            Handler::Robots => Response::text(200, "User-agent: *\nDisallow: /\n").into(),
+            Handler::Members => consul::members(self, request).into(),
+            Handler::Leader => consul::leader(self, request).into(),
+            Handler::Peers => consul::peers(self, request).into(),
+            Handler::Configuration => consul::configuration(self, request).into(),
+            Handler::Transfer => consul::transfer(self, request),
+            Handler::RemovePeer => consul::remove_peer(self, request),
+        }
+    }
+
+    /// Why this node takes no part in the cluster, if so.
+    fn outside(&self) -> Option<&'static str> {
+        match self.client.status().phase {
+            Phase::Joining => Some("this node waits to join its cluster"),
+            Phase::Removed => Some("this node was removed from its cluster"),
+            Phase::Learner
+            | Phase::Follower
+            | Phase::Candidate
+            | Phase::Leader
+            | Phase::Stopping => None,
+        }
+    }
+
+    fn finish(&self, number: usize, step: Step) -> Step {
+        match step {
+            Step::Reply(response) => Step::Reply(self.counted(number, response)),
+            Step::Park { ask, deadline, resume } => {
+                Step::Park { ask, deadline, resume: Resume { route: number, ..resume } }
+            }
+        }
+    }
+
+    fn counted(&self, number: usize, response: Response) -> Response {
+        self.client.metrics.http_requests.count(number, response.status);
+        match response.index {
+            Some(_) => response,
+            None => response.at(self.client.view().applied()),
+        }
+    }
+}
+
+/// Whether a path is Consul's, whose clients expect errors in plain text.
+fn is_consul(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
+fn wrong_method(request: &Request) -> Step {
+    let path = request.path();
+    let detail = format!("this path takes {}", allow(path));
+    let response = if is_consul(path) {
+        Response::text(405, format!("{detail}\n"))
+    } else {
+        Problem::new(405, detail).into()
+    };
+    response.text_header("Allow", allow(path)).into()
+}
+
+fn not_found(request: &Request) -> Step {
+    let detail = "there is nothing under this path; GET / shows what there is";
+    if is_consul(request.path()) {
+        Response::text(404, format!("{detail}\n")).into()
+    } else {
+        Problem::new(404, detail).into()
+    }
+}
+
+fn unavailable(request: &Request, why: &str) -> Step {
+    if is_consul(request.path()) {
+        Response::text(503, format!("{why}\n")).with("Retry-After", "1").into()
+    } else {
+        Problem::unavailable(why).into()
+    }
+}
+
+const _: () = assert!(MALFORMED < crate::metrics::HttpRequests::ROUTES_MAX);

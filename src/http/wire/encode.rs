@@ -1,0 +1,230 @@
+//! Answers as bytes: one buffer, written once.
+
+use super::{Head, Method, Version};
+use crate::http::reply::{Body, Response, Value};
+
+/// The go-ahead for a body (RFC 9110, 15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What of a request shapes the form of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The answer goes without its body (HEAD).
+    pub head_only: bool,
+    /// What the client speaks.
+    pub version: Version,
+    /// Whether the connection stays open after the answer.
+    pub keep_alive: bool,
+}
+
+impl Exchange {
+    /// The form of the answer to a request.
+    #[must_use]
+    pub fn of(head: &Head) -> Self {
+        Self {
+            head_only: head.method == Method::Head,
+            version: head.version,
+            keep_alive: head.keep_alive,
+        }
+    }
+
+    /// The form of the answer to what was no request: the connection ends with it.
+    #[must_use]
+    pub fn refused() -> Self {
+        Self { head_only: false, version: Version::Http11, keep_alive: false }
+    }
+}
+
+/// The `Date` of answers, formatted once a second.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    second: u64,
+    text: String,
+}
+
+impl Clock {
+    /// A clock that stands at this second since 1970.
+    #[must_use]
+    pub fn at(second: u64) -> Self {
+        Self { second, text: http_date(second) }
+    }
+
+    /// Moves to this second since 1970.
+    pub fn set(&mut self, second: u64) {
+        if self.second != second {
+            *self = Self::at(second);
+        }
+    }
+}
+
+/// Appends an answer to `out`.
+///
+/// Control characters in header values become question marks: whatever a handler passes on, an
+/// answer can never be split in two.
+pub fn encode(response: &Response, exchange: Exchange, clock: &Clock, out: &mut Vec<u8>) {
+    let body_length = match &response.body {
+        Body::Empty => 0,
+        Body::Static(text) => text.len(),
+        Body::Bytes(bytes) => bytes.len(),
+        Body::Line(bytes) => bytes.len() + 1,
+    };
+    out.reserve(256 + body_length);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(u64::from(response.status), out);
+    out.push(b' ');
+    out.extend_from_slice(reason(response.status).as_bytes());
+    out.extend_from_slice(b"\r\nDate: ");
+    out.extend_from_slice(clock.text.as_bytes());
+    out.extend_from_slice(b"\r\nContent-Length: ");
+    push_number(body_length as u64, out);
+    if body_length > 0 {
+        out.extend_from_slice(b"\r\nContent-Type: ");
+        out.extend_from_slice(response.content_type.as_bytes());
+    }
+    if let Some(index) = response.index {
+        out.extend_from_slice(b"\r\nX-Bowline-Index: ");
+        push_number(index, out);
+    }
+    for (name, value) in &response.headers {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        match value {
+            Value::Static(text) => out.extend_from_slice(text.as_bytes()),
+            Value::Number(number) => push_number(*number, out),
+            Value::Text(text) => push_clean(text.as_bytes(), out),
+            Value::Bytes(bytes) => push_clean(bytes, out),
+        }
+    }
+    match (exchange.keep_alive, exchange.version) {
+        (false, _) => out.extend_from_slice(b"\r\nConnection: close"),
+        (true, Version::Http10) => out.extend_from_slice(b"\r\nConnection: keep-alive"),
+        (true, Version::Http11) => {}
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+    if exchange.head_only {
+        return;
+    }
+    match &response.body {
+        Body::Empty => {}
+        Body::Static(text) => out.extend_from_slice(text.as_bytes()),
+        Body::Bytes(bytes) => out.extend_from_slice(bytes),
+        Body::Line(bytes) => {
+            out.extend_from_slice(bytes);
+            out.push(b'\n');
+        }
+    }
+}
+
+fn push_clean(value: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(value);
+    for byte in &mut out[start..] {
+        if byte.is_ascii_control() {
+            *byte = b'?';
+        }
+    }
+}
+
+fn push_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).expect("a digit fits a byte");
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The standard phrase for a status code.
+pub(in crate::http) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        301 => "Moved Permanently",
+        307 => "Temporary Redirect",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Unnamed",
+    }
+}
+
+/// The date format of HTTP (RFC 9110, 5.6.7), from seconds since 1970.
+fn http_date(second: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, time) = (second / 86_400, second % 86_400);
+    let weekday = DAYS[(days % 7) as usize];
+    let (mut year, mut day) = (1970, days);
+    while day >= days_in_year(year) {
+        day -= days_in_year(year);
+        year += 1;
+    }
+    let mut month = 0;
+    while day >= days_in_month(year, month) {
+        day -= days_in_month(year, month);
+        month += 1;
+    }
+    format!(
+        "{weekday}, {:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        day + 1,
+        MONTHS[month],
+        time / 3600,
+        time / 60 % 60,
+        time % 60
+    )
+}
+
+fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+fn days_in_year(year: u64) -> u64 {
+    if is_leap(year) { 366 } else { 365 }
+}
+
+fn days_in_month(year: u64, month: usize) -> u64 {
+    const DAYS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    DAYS[month] + u64::from(month == 1 && is_leap(year))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_rfc_9110() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
+        assert_eq!(http_date(4_107_542_399), "Sun, 28 Feb 2100 23:59:59 GMT");
+        assert_eq!(http_date(4_107_542_400), "Mon, 01 Mar 2100 00:00:00 GMT");
+    }
+
+    #[test]
+    fn a_header_value_cannot_split_the_answer() {
+        let response = Response::new(200).text_header("Location", "a\r\nSet-Cookie: b");
+        let mut out = Vec::new();
+        encode(&response, Exchange::refused(), &Clock::at(0), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\r\nLocation: a??Set-Cookie: b\r\n"), "{text}");
+    }
+}
