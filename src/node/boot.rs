@@ -88,12 +88,9 @@ pub struct Recovered {
 /// # Errors
 /// When something cannot be written.
 pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<(), StartError> {
-    data.remove_log().map_err(StartError::failed)?;
-    let cluster = ClusterId::random();
+    data.discard_unfinished().map_err(StartError::failed)?;
     let tag = data.identity().tag;
-    let unfinished = Identity { cluster: Some(cluster), epoch: 0, tag, node: None };
-    data.set_identity(unfinished).map_err(StartError::failed)?;
-    let finished = Identity { cluster: Some(cluster), epoch: 0, tag, node: Some(1) };
+    let finished = Identity { cluster: Some(ClusterId::random()), epoch: 0, tag, node: Some(1) };
     let (mut writer, _, _) = Wal::open(&data.log_dir(), &finished, WalOptions::default())
         .map_err(StartError::failed)?;
     let member = Member { role: MemberRole::Voter, info: info.clone() };

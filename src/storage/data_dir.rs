@@ -175,7 +175,7 @@ impl DataDir {
         let identity = match fs::read(&file) {
             Ok(bytes) => Identity::decode(&bytes, &file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let tag = Id128(files::random());
+                let tag = Id128::random();
                 let fresh = Identity { cluster: None, epoch: 0, tag, node: None };
                 write_identity(path, &fresh)?;
                 fresh
@@ -213,6 +213,27 @@ impl DataDir {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Takes away what a bootstrap that did not come to its end has left: a log and a vote that nobody
+    /// was ever told of.
+    ///
+    /// # Errors
+    /// When something is there and cannot be taken away.
+    ///
+    /// # Panics
+    /// When the node was admitted: its log is a promise.
+    pub fn discard_unfinished(&self) -> Result<(), OpenError> {
+        assert!(self.identity.node.is_none(), "a member's log is never discarded");
+        for path in [self.log_dir(), self.vote_dir()] {
+            match fs::remove_dir_all(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::Io { action: "remove", path, source });
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes a new identity durable: the node has founded or joined a cluster.

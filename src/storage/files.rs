@@ -4,8 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use rand::TryRng;
-use rand::rngs::SysRng;
 use rustix::fs::{Advice, fadvise};
 
 /// Makes the names in a directory durable: a file is not safe before its name is.
@@ -47,15 +45,4 @@ pub fn settle(file: &File) -> io::Result<()> {
     file.sync_data()?;
     fadvise(file, 0, None, Advice::DontNeed)?;
     Ok(())
-}
-
-/// Random bytes from the operating system.
-///
-/// # Panics
-/// When the system has none, which Linux has ruled out.
-#[must_use]
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).expect("the system's random source never fails");
-    bytes
 }

@@ -275,7 +275,7 @@ impl Pending {
 
 /// A salt: random, never 0.
 pub(super) fn draw_salt() -> u32 {
-    u32::from_le_bytes(files::random()).max(1)
+    u32::from_le_bytes(crate::ids::random()).max(1)
 }
 
 /// Where a segment is prepared.
