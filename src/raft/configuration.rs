@@ -61,3 +61,27 @@ pub enum Change {
     /// Changes addresses or name; touches no vote.
     Update(NodeId, MemberInfo),
 }
+
+impl Configuration {
+    /// The ids of the voters, ascending.
+    pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().filter(|(_, member)| member.role == Role::Voter).map(|(id, _)| *id)
+    }
+
+    /// The ids of the learners, ascending.
+    pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().filter(|(_, member)| member.role == Role::Learner).map(|(id, _)| *id)
+    }
+
+    /// Whether this node votes.
+    #[must_use]
+    pub fn is_voter(&self, id: NodeId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.role == Role::Voter)
+    }
+
+    /// Whether this node is a member, voter or learner.
+    #[must_use]
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.members.contains_key(&id)
+    }
+}

@@ -144,3 +144,25 @@ pub enum Message {
         index: Index,
     },
 }
+
+impl Message {
+    /// What to call it in a log line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PreVote { .. } => "PreVote",
+            Self::PreVoteResponse { .. } => "PreVoteResponse",
+            Self::Vote { .. } => "Vote",
+            Self::VoteResponse { .. } => "VoteResponse",
+            Self::Append(_) => "Append",
+            Self::AppendAccepted { .. } => "AppendAccepted",
+            Self::AppendRejected { .. } => "AppendRejected",
+            Self::Heartbeat { .. } => "Heartbeat",
+            Self::HeartbeatResponse { .. } => "HeartbeatResponse",
+            Self::TimeoutNow => "TimeoutNow",
+            Self::ReadIndex { .. } => "ReadIndex",
+            Self::ReadIndexResponse { .. } => "ReadIndexResponse",
+            Self::Removed { .. } => "Removed",
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The log as the core sees it: all its terms, its newest entries, and how far it is durable.
+//!
+//! Terms are kept for the whole log, as runs of equal terms: a handful of pairs, however long the
+//! log is. So every question that consistency asks is answered from memory. Entries themselves are
+//! in memory only at the tail; older ones are read from disk for followers that are far behind,
+//! by an effect, never from in here.
+//!
+//! Invariants:
+//!
+//! - Indexes are contiguous from 1; terms never decrease.
+//! - The entries in memory are contiguous and end at the last index.
+//! - What is not yet committed, durable and applied is in memory if it was appended by this process.
+//! - Nothing at or below the commit index is ever truncated.
+//! - `durable` never exceeds the last index and falls back when a tail is truncated.
+
+use std::collections::VecDeque;
+
+use super::message::{Entry, Payload};
+use super::ready::Boot;
+use super::{Index, Term};
+
+/// What an entry costs besides its payload: a generous bound for its encoding and bookkeeping.
+const ENTRY_OVERHEAD: usize = 64;
+
+/// What an entry counts against limits in bytes.
+pub(super) fn entry_bytes(payload: &Payload) -> usize {
+    ENTRY_OVERHEAD
+        + match payload {
+            Payload::Noop => 0,
+            Payload::Command(bytes) => bytes.len(),
+            Payload::Configuration(configuration) => {
+                let text = |text: &String| text.len();
+                let members = configuration.members.values().map(|member| &member.info);
+                members.map(|i| 64 + text(&i.name) + text(&i.peer) + text(&i.http)).sum()
+            }
+        }
+}
+
+/// An entry in memory.
+#[derive(Clone, Debug, PartialEq)]
+struct Slot {
+    entry: Entry,
+    /// Bytes of all entries that were ever put in memory up to this one, so that the bytes between
+    /// two entries are a subtraction.
+    end: u64,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Log {
+    /// (first index, term) of each run of equal terms, ascending.
+    runs: Vec<(Index, Term)>,
+    /// Last index; 0 when empty.
+    last: Index,
+    /// The newest entries.
+    memory: VecDeque<Slot>,
+    /// `end` of the entry before the first in memory.
+    base: u64,
+    /// Last index that is durable on this node's disk.
+    durable: Index,
+    /// Last index that is known to be committed.
+    commit: Index,
+    /// First index that has not been handed out to be written.
+    unwritten: Index,
+}
+
+impl Log {
+    /// The log as it was found on disk: all of it is durable.
+    pub(super) fn new(boot: &Boot) -> Self {
+        let mut log = Self {
+            runs: boot.term_runs.clone(),
+            last: boot.last_index,
+            memory: VecDeque::new(),
+            base: 0,
+            durable: boot.last_index,
+            commit: boot.commit,
+            unwritten: boot.last_index + 1,
+        };
+        assert!(log.commit <= log.last, "commit {} beyond last {}", log.commit, log.last);
+        assert_eq!(log.runs.is_empty(), log.last == 0, "terms and last index disagree");
+        assert!(log.runs.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "term runs out of order");
+        let starts = boot.tail.first().map_or(log.last + 1, |entry| entry.index);
+        for (index, entry) in (starts..).zip(&boot.tail) {
+            assert_eq!(entry.index, index, "a gap in the tail");
+            assert_eq!(log.term_at(index), Some(entry.term), "tail and terms disagree");
+            log.remember(entry.clone());
+        }
+        assert_eq!(starts + log.memory.len() as u64, log.last + 1, "a tail that ends elsewhere");
+        log
+    }
+
+    /// Last index; 0 when empty.
+    pub(super) fn last_index(&self) -> Index {
+        self.last
+    }
+
+    /// Term of the last entry; 0 when empty.
+    pub(super) fn last_term(&self) -> Term {
+        self.runs.last().map_or(0, |(_, term)| *term)
+    }
+
+    /// (index, term) of the last entry.
+    pub(super) fn last(&self) -> (Index, Term) {
+        (self.last, self.last_term())
+    }
+
+    /// Last index that is committed.
+    pub(super) fn commit(&self) -> Index {
+        self.commit
+    }
+
+    /// Last index that is durable here.
+    pub(super) fn durable(&self) -> Index {
+        self.durable
+    }
+
+    /// The term of an entry: 0 before the first, none beyond the last.
+    pub(super) fn term_at(&self, index: Index) -> Option<Term> {
+        if index == 0 {
+            return Some(0);
+        }
+        if index > self.last {
+            return None;
+        }
+        let run = self.runs.partition_point(|(first, _)| *first <= index);
+        Some(self.runs[run - 1].1)
+    }
+
+    /// The largest index up to `index` whose term is at most `term`: where two logs may still be
+    /// equal, given that one of them holds nothing newer than `term` there.
+    pub(super) fn last_index_below(&self, index: Index, term: Term) -> Index {
+        let index = index.min(self.last);
+        match self.runs.iter().find(|(_, run)| *run > term) {
+            Some((first, _)) => index.min(first - 1),
+            None => index,
+        }
+    }
+
+    /// Whether a log that ends at (index, term) is at least as complete as this one (thesis 3.6.1).
+    pub(super) fn is_up_to_date(&self, index: Index, term: Term) -> bool {
+        (term, index) >= (self.last_term(), self.last)
+    }
+
+    /// Adds an entry at the end.
+    pub(super) fn append(&mut self, entry: Entry) {
+        assert_eq!(entry.index, self.last + 1, "a gap in the log");
+        assert!(entry.term >= self.last_term(), "terms in the log decrease");
+        if entry.term > self.last_term() {
+            self.runs.push((entry.index, entry.term));
+        }
+        self.last = entry.index;
+        self.remember(entry);
+    }
+
+    fn remember(&mut self, entry: Entry) {
+        let before = self.memory.back().map_or(self.base, |slot| slot.end);
+        let end = before + entry_bytes(&entry.payload) as u64;
+        self.memory.push_back(Slot { entry, end });
+    }
+
+    /// Cuts the log off from `first` on.
+    pub(super) fn truncate(&mut self, first: Index) {
+        assert!(first > self.commit, "truncating {first}, committed is {}", self.commit);
+        assert!(first <= self.last, "truncating {first} beyond the last index {}", self.last);
+        self.last = first - 1;
+        self.runs.retain(|(run, _)| *run < first);
+        while self.memory.back().is_some_and(|slot| slot.entry.index >= first) {
+            self.memory.pop_back();
+        }
+        self.durable = self.durable.min(self.last);
+        self.unwritten = self.unwritten.min(first);
+    }
+
+    /// Raises the commit index.
+    pub(super) fn commit_to(&mut self, index: Index) {
+        assert!(index >= self.commit, "commit goes back from {} to {index}", self.commit);
+        assert!(index <= self.last, "commit {index} beyond the last index {}", self.last);
+        self.commit = index;
+    }
+
+    /// A write that was issued in the current term, when the log ended at (index, term), is durable.
+    /// If that entry is still there then so is all before it, and nothing below it was replaced
+    /// since, as within a term a log is never truncated where it agrees with the leader's.
+    pub(super) fn persisted(&mut self, (index, term): (Index, Term)) {
+        if self.term_at(index) == Some(term) && index > self.durable {
+            assert!(index < self.unwritten, "{index} is durable but was never handed out");
+            self.durable = index;
+        }
+    }
+
+    /// Hands out the entries that have to be written.
+    pub(super) fn take_unwritten(&mut self) -> Vec<Entry> {
+        let entries = self
+            .entries(self.unwritten, self.last, usize::MAX)
+            .expect("entries stay in memory until they are durable");
+        self.unwritten = self.last + 1;
+        entries
+    }
+
+    /// Whether there are entries to write.
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.unwritten <= self.last
+    }
+
+    /// First index in memory; one beyond the last when there is none.
+    pub(super) fn memory_start(&self) -> Index {
+        self.last + 1 - self.memory.len() as u64
+    }
+
+    /// Entries from memory: as many as fit in `bytes_max`, but at least one if there are any.
+    /// None when `first` has left memory.
+    pub(super) fn entries(
+        &self,
+        first: Index,
+        last: Index,
+        bytes_max: usize,
+    ) -> Option<Vec<Entry>> {
+        let last = last.min(self.last);
+        if first > last {
+            return Some(Vec::new());
+        }
+        let skip = first.checked_sub(self.memory_start())? as usize;
+        let start = if skip == 0 { self.base } else { self.memory[skip - 1].end };
+        let limit = start.saturating_add(bytes_max as u64);
+        let wanted = self.memory.range(skip..).take_while(|slot| {
+            let first_one = slot.entry.index == first;
+            slot.entry.index <= last && (slot.end <= limit || first_one)
+        });
+        Some(wanted.map(|slot| slot.entry.clone()).collect())
+    }
+
+    /// Bytes of the entries above the commit index (as far as they are in memory).
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        let end = self.memory.back().map_or(self.base, |slot| slot.end);
+        let committed = match (self.commit + 1).checked_sub(self.memory_start()) {
+            None | Some(0) => self.base,
+            Some(count) => self.memory[count as usize - 1].end,
+        };
+        (end - committed) as usize
+    }
+
+    /// Lets go of the oldest entries in memory until they fit in `bytes_max`, but of none beyond
+    /// what is applied and durable.
+    pub(super) fn release(&mut self, applied: Index, bytes_max: usize) {
+        let limit = applied.min(self.durable).min(self.commit);
+        let end = self.memory.back().map_or(self.base, |slot| slot.end);
+        while end - self.base > bytes_max as u64
+            && self.memory.front().is_some_and(|slot| slot.entry.index <= limit)
+        {
+            self.base = self.memory.pop_front().expect("there is a front").end;
+        }
+    }
+
+    /// Checks what can be checked cheaply.
+    pub(super) fn assert_invariants(&self) {
+        assert!(self.commit <= self.last, "commit beyond the last index");
+        assert!(self.durable <= self.last, "durable beyond the last index");
+        assert!(self.durable < self.unwritten, "durable but not handed out");
+        assert!(self.unwritten <= self.last + 1, "handed out beyond the last index");
+        assert!(self.memory_start() <= self.unwritten, "left memory before it was handed out");
+        if let Some(slot) = self.memory.back() {
+            assert_eq!(slot.entry.index, self.last, "memory ends elsewhere");
+            assert_eq!(slot.entry.term, self.last_term(), "memory and terms disagree");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the node wants done, collected until its caller asks.
+
+use super::event::Event;
+use super::message::{Envelope, Message};
+use super::ready::{HardState, LogRead, ReadState};
+
+/// Events that are kept for a caller that does not take them; further ones are dropped.
+const EVENTS_MAX: usize = 4096;
+
+/// Effects that wait to be handed out.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Output {
+    /// Term and vote as they were last handed out (or read from disk).
+    pub(super) hard_state: HardState,
+    /// Messages that may leave at once.
+    pub(super) messages: Vec<Envelope>,
+    /// Messages for when the next write is durable.
+    pub(super) released: Vec<Envelope>,
+    pub(super) read_states: Vec<ReadState>,
+    pub(super) log_reads: Vec<LogRead>,
+    pub(super) events: Vec<Event>,
+}
+
+impl Output {
+    pub(super) fn new(hard_state: HardState) -> Self {
+        Self {
+            hard_state,
+            messages: Vec::new(),
+            released: Vec::new(),
+            read_states: Vec::new(),
+            log_reads: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Attaches a message to the next write. Of acknowledgements to one leader only the furthest is
+    /// kept: it says what the others say.
+    pub(super) fn release(&mut self, envelope: Envelope) {
+        if let Message::AppendAccepted { match_index: new } = &envelope.message {
+            for other in &mut self.released {
+                if let Message::AppendAccepted { match_index } = &mut other.message
+                    && (other.to, other.term) == (envelope.to, envelope.term)
+                {
+                    *match_index = (*match_index).max(*new);
+                    return;
+                }
+            }
+        }
+        self.released.push(envelope);
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(event);
+        }
+    }
+}
