@@ -71,9 +71,8 @@ impl GossipThread {
                     self.core.set_contacts(contacts);
                 }
                 self.receive(&mut buffer);
-                for inbound in self.inbox.try_iter().take(BURST) {
-                    self.on_inbound(inbound);
-                }
+                let inbox = self.inbox.clone();
+                inbox.try_iter().take(BURST).for_each(|inbound| self.on_inbound(inbound));
                 self.core.tick(now(self.start));
                 self.carry_out();
             }
@@ -139,7 +138,7 @@ impl GossipThread {
     }
 
     fn push_pull(&self, to: u64, body: Vec<u8>) {
-        self.transport.send(to, Lane::Bulk, transport::SERVICE_GOSSIP, body.into());
+        self.transport.send(to, Lane::Bulk, transport::Service::Gossip, body.into());
     }
 
     fn carry_out(&mut self) {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::ClusterId;
 use crate::raft::{Configuration, Index, MemberInfo, NodeId};
-use crate::transport::{CallError, Hello, guest};
+use crate::transport::guest::{self, CallError};
+use crate::transport::Hello;
 
 /// Version of the request's form.
 const VERSION: u16 = 1;

@@ -22,6 +22,9 @@ use crate::storage::Store;
 /// How long nothing is applied before the thread looks whether a checkpoint is due.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// Batches of work that are applied and published together at most.
+const BATCHES_MAX: usize = 64;
+
 /// What the thread is made of.
 pub struct Applier {
     /// The state machine with its rows.
@@ -66,7 +69,8 @@ impl Applier {
     fn apply(&mut self, first: Vec<Work>) -> Result<(), String> {
         let mut completions = Vec::new();
         let mut entries = 0;
-        for work in std::iter::once(first).chain(self.work.try_iter().take(64)).flatten() {
+        let more = self.work.clone();
+        for work in std::iter::once(first).chain(more.try_iter().take(BATCHES_MAX)).flatten() {
             match work {
                 Work::Entry(entry, ticket) => {
                     entries += 1;

@@ -64,9 +64,9 @@ impl DialBack {
 
 fn dial(hello: Hello, info: MemberInfo) -> Result<MemberInfo, String> {
     let addr = info.peer.clone();
-    let answer = guest::probe(&addr, hello, TIMEOUT)
+    let answer = guest::identify(&addr, hello, TIMEOUT)
         .map_err(|error| format!("cannot dial back the advertised address {addr}: {error}"))?;
-    if answer.tag == Id128(info.tag) {
+    if answer.from.tag == Id128(info.tag) {
         Ok(info)
     } else {
         Err(format!("another node answers at the advertised address {addr}"))

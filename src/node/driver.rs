@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, select};
 use parking_lot::RwLock;
 
@@ -23,7 +24,7 @@ use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler};
 use crate::metrics::Metrics;
 use crate::raft::{MemberInfo, NodeId, Persisted, RoleKind};
 use crate::replica::{
-    AdminRequest, Answer, Effects, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica,
+    AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica,
     Work,
 };
 use crate::transport::{self, Inbound, Lane};
@@ -48,6 +49,8 @@ pub struct Inputs {
     pub requests: Receiver<Request>,
     /// From the transport; bounded.
     pub inbox: Receiver<Inbound>,
+    /// Questions of joiners, from the transport; bounded.
+    pub guests: Receiver<Inbound>,
     /// From the log writer.
     pub log_done: Receiver<LogDone>,
     /// From the log reader.
@@ -143,6 +146,7 @@ impl Driver {
         let control = self.inputs.control.clone();
         select! {
             recv(inbox) -> inbound => inbound.into_iter().for_each(|it| self.on_inbound(it)),
+            recv(self.inputs.guests) -> guest => guest.into_iter().for_each(|it| self.on_inbound(it)),
             recv(requests) -> request => request.into_iter().for_each(|it| self.on_request(it)),
             recv(log_done) -> done => match done {
                 Ok(done) => self.on_log_done(done)?,
@@ -208,6 +212,9 @@ impl Driver {
                 self.replica.on_gone(now, peer);
             }
             Inbound::Guest { conn, from, body } => self.on_guest(conn, from, &body),
+            Inbound::Refused { peer, refusal } => {
+                log::warn!("n{peer} refuses this node: {}", refusal.reason);
+            }
             Inbound::Up { peer, .. } => log::debug!("connected to n{peer}"),
             Inbound::Down { peer } => log::debug!("lost the connection to n{peer}"),
         }
@@ -299,18 +306,24 @@ impl Driver {
         self.report(effects.events);
     }
 
-    /// Sends everything, in order; several messages to one peer become one write to its socket.
+    /// Sends everything, in order per peer and lane; what goes the same way is one write to a socket.
     fn send(&mut self, messages: Vec<(NodeId, PeerMessage)>) {
-        let mut frames = Vec::with_capacity(messages.len());
+        let mut ways: Vec<((NodeId, Lane), Vec<(transport::Service, Bytes)>)> = Vec::new();
         for (to, message) in messages {
             if matches!(message, PeerMessage::Forward { .. }) {
                 self.metrics.forwards.inc();
             }
             let lane = if message.is_bulk() { Lane::Bulk } else { Lane::Control };
             let body = rmp_serde::to_vec(&message).expect("plain data can be encoded");
-            frames.push((to, lane, body.into()));
+            let frame = (transport::Service::Raft, Bytes::from(body));
+            match ways.iter_mut().find(|(way, _)| *way == (to, lane)) {
+                Some((_, frames)) => frames.push(frame),
+                None => ways.push(((to, lane), vec![frame])),
+            }
         }
-        self.outputs.transport.send_many(transport::SERVICE_REPLICA, frames);
+        for ((to, lane), frames) in ways {
+            self.outputs.transport.send_many(to, lane, frames);
+        }
     }
 
     fn complete(&self, answers: Vec<(crate::ids::Ticket, Answer)>) {

@@ -101,7 +101,7 @@ fn phase(node: &Node) -> Phase {
         RoleKind::Leader => Phase::Leader,
         RoleKind::Candidate | RoleKind::PreCandidate => Phase::Candidate,
         RoleKind::Follower if me.is_some_and(|me| me.role == MemberRole::Voter) => Phase::Follower,
-        RoleKind::Follower if node.is_removed() => Phase::Removed,
+        RoleKind::Follower if node.removed().is_some() => Phase::Removed,
         RoleKind::Follower => Phase::Learner,
     }
 }

@@ -43,6 +43,10 @@ const REQUESTS_MAX: usize = 1024;
 const INBOX_MAX: usize = 4096;
 /// Messages of peers that may wait for the gossip thread.
 const GOSSIP_INBOX_MAX: usize = 256;
+/// Worker threads of the `tiny_http` front: as many requests may wait for an answer at once.
+const TINY_WORKERS: usize = 16;
+/// Questions of joiners that may wait.
+const GUESTS_MAX: usize = 64;
 /// How long a learner must have been abreast before it becomes a voter, in election timeouts.
 const STABLE_TIMEOUTS: u64 = 2;
 
@@ -82,7 +86,8 @@ struct Node<'a> {
     requests: Receiver<super::Request>,
     raft_inbox: Receiver<Inbound>,
     gossip_inbox: Receiver<Inbound>,
-    front: http::FrontHandle,
+    guests: Receiver<Inbound>,
+    front: http::front::FrontHandle,
     transport: transport::Handle,
     transport_thread: JoinHandle<()>,
     fatal: (Sender<String>, Receiver<String>),
@@ -127,15 +132,19 @@ impl<'a> Node<'a> {
             },
         );
         let front = match config.front {
-            Front::Mio => http::start_mio(listeners.http, service, config.http_threads),
-            Front::TinyHttp => http::start_tiny(listeners.http, service),
+            Front::Mio => http::front::mio::start(listeners.http, service, config.http_threads),
+            Front::TinyHttp => http::front::tiny::start(listeners.http, service, TINY_WORKERS),
         }
         .map_err(|error| StartError::Failed(format!("the HTTP front cannot start: {error}")))?;
         let boot_nonce = u64::from_le_bytes(ids::random());
         let (raft_in, raft_inbox) = bounded(INBOX_MAX);
         let (gossip_in, gossip_inbox) = bounded(GOSSIP_INBOX_MAX);
+        let (guests_in, guests) = bounded(GUESTS_MAX);
         let (transport, transport_thread) = transport::start(
-            transport::Config { identity: wire_identity(data.identity(), boot_nonce) },
+            transport::Config {
+                identity: wire_identity(data.identity(), boot_nonce),
+                guest_inbox: guests_in,
+            },
             listeners.peer,
             raft_in,
             gossip_in,
@@ -159,6 +168,7 @@ impl<'a> Node<'a> {
             requests,
             raft_inbox,
             gossip_inbox,
+            guests,
             front,
             transport,
             transport_thread,
@@ -228,8 +238,11 @@ impl<'a> Node<'a> {
         let Recovered { boot, writer, reader, vote } =
             boot::recover(&self.data, applied, configuration)?;
         let id = boot.id;
-        self.introduce_peers(&boot.configurations)?;
-        let renamed = boot.configurations.last().is_some_and(|(_, configuration)| {
+        let newest = Self::newest(&self.data, &boot.configurations)?;
+        if let Some((index, configuration)) = &newest {
+            self.transport.set_peers(peers(configuration), *index);
+        }
+        let renamed = newest.as_ref().is_some_and(|(_, configuration)| {
             configuration.members.get(&id).is_some_and(|member| member.info != self.info)
         });
 
@@ -244,9 +257,8 @@ impl<'a> Node<'a> {
         let applied_index = Arc::new(AtomicU64::new(applied));
         let spawned = |error| StartError::Failed(format!("the system gives no thread: {error}"));
 
-        let log = log_writer::spawn(writer, vote, log_out, done_in, Arc::clone(&self.metrics))
-            .map_err(spawned)?;
-        let log_read = log_reader::spawn(reader, read_out, read_done_in).map_err(spawned)?;
+        let log = log_writer::spawn(writer, vote, log_out, done_in, Arc::clone(&self.metrics));
+        let log_read = log_reader::spawn(reader, read_out, read_done_in);
         let apply = Applier {
             state,
             work: work_out,
@@ -270,6 +282,7 @@ impl<'a> Node<'a> {
             inputs: Inputs {
                 requests: self.requests,
                 inbox: self.raft_inbox,
+                guests: self.guests,
                 log_done: done_out,
                 read_done: read_done_out,
                 control: control_out,
@@ -345,16 +358,15 @@ impl<'a> Node<'a> {
         Ok((state, (configuration.0 > 0).then_some(configuration)))
     }
 
-    /// Lets the transport know the peers before the raft thread runs.
-    fn introduce_peers(&self, known: &[(Index, Configuration)]) -> Result<(), StartError> {
-        let newest = match known.last() {
-            Some(newest) => Some(newest.clone()),
-            None => boot::hint(&self.data)?,
-        };
-        if let Some((index, configuration)) = newest {
-            self.transport.set_peers(peers(&configuration), index);
+    /// The members as far as this node knows before it hears from them.
+    fn newest(
+        data: &DataDir,
+        known: &[(Index, Configuration)],
+    ) -> Result<Option<(Index, Configuration)>, StartError> {
+        match known.last() {
+            Some(newest) => Ok(Some(newest.clone())),
+            None => boot::hint(data),
         }
-        Ok(())
     }
 }
 
@@ -372,7 +384,7 @@ pub(super) fn peers(configuration: &Configuration) -> Vec<Peer> {
 struct Running {
     /// Keeps the directory locked.
     _data: DataDir,
-    front: http::FrontHandle,
+    front: http::front::FrontHandle,
     control: Sender<Control>,
     gossip: Sender<GossipCommand>,
     transport: transport::Handle,

@@ -89,7 +89,7 @@ fn consider(
     if node.role_kind() != RoleKind::Leader {
         return Some(elsewhere(node));
     }
-    let (committed, index) = node.committed_configuration();
+    let (index, committed) = node.committed_configuration();
     if let Some(id) = member_with_tag(committed, waiting.info.tag) {
         let (configuration, known) = (committed.clone(), committed.members[&id].info.clone());
         if known != waiting.info {

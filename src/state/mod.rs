@@ -197,6 +197,11 @@ impl<T: Table> State<T> {
         &mut self.table
     }
 
+    /// Gives the table back; the state ends.
+    pub fn into_table(self) -> T {
+        self.table
+    }
+
     /// The digest of the rows computed from the rows alone, to check the one that is kept.
     ///
     /// # Errors
