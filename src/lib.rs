@@ -4,6 +4,7 @@
 //! bird's-eye view. Nothing here is a stable library interface: the library exists so that the
 //! binary, the tests and the benchmarks share one code base.
 
+pub mod cli;
 pub mod error;
 pub mod ids;
 pub mod membership;
