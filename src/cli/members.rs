@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::args::ShowArgs;
-use super::client::Client;
+use super::client::{Client, plain};
 use super::table::table;
 use super::{Error, print};
 
@@ -22,6 +22,15 @@ struct Gossiped {
     port: u16,
     #[serde(rename = "Status")]
     status: u8,
+    #[serde(rename = "Tags", default)]
+    tags: Tags,
+}
+
+/// What our nodes add to Consul's shape.
+#[derive(Default, Deserialize)]
+struct Tags {
+    id: Option<String>,
+    gossip: Option<String>,
 }
 
 /// What `GET /v1/operator/raft/configuration` says.
@@ -52,8 +61,8 @@ struct Member {
     /// Node id; absent while it is not in the configuration.
     id: Option<String>,
     address: String,
-    /// alive, leaving, left or failed; unknown when gossip has not heard of it.
-    status: &'static str,
+    /// alive, suspect, down or left; unknown when gossip has not heard of it.
+    status: String,
     voter: bool,
     leader: bool,
 }
@@ -73,7 +82,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Error> {
             (_, _, None) => "not a member",
         };
         let id = member.id.clone().unwrap_or("-".into());
-        [&*member.name, &*id, &*member.address, member.status, role].map(str::to_string)
+        [&*member.name, &*id, &*member.address, &*member.status, role].map(str::to_string)
     };
     let rows: Vec<_> = members.iter().map(row).collect();
     print(&table(["name", "id", "address", "status", "role"], &rows))
@@ -89,15 +98,19 @@ fn members(client: &Client) -> Result<Vec<Member>, Error> {
             name: server.name,
             id: Some(server.id),
             address: server.address,
-            status: "unknown",
+            status: "unknown".into(),
             voter: server.voter,
             leader: server.leader,
         })
         .collect();
     for gossiped in gossiped {
         let address = gossiped.address();
-        // By address, because two machines may well carry the same name.
-        match members.iter_mut().find(|member| member.address == address) {
+        // Never by name: two machines may well carry the same.
+        let same = |member: &&mut Member| match &gossiped.tags.id {
+            Some(id) => member.id.as_ref() == Some(id),
+            None => member.address == address,
+        };
+        match members.iter_mut().find(same) {
             Some(member) => member.status = gossiped.status(),
             None => members.push(Member {
                 status: gossiped.status(),
@@ -125,14 +138,15 @@ impl Gossiped {
         }
     }
 
-    fn status(&self) -> &'static str {
-        match self.status {
+    fn status(&self) -> String {
+        let in_consuls_words = match self.status {
             1 => "alive",
             2 => "leaving",
             3 => "left",
-            4 => "failed",
+            4 => "down",
             _ => "unknown",
-        }
+        };
+        plain(self.tags.gossip.as_deref().unwrap_or(in_consuls_words))
     }
 }
 
@@ -144,7 +158,7 @@ mod tests {
     const MEMBERS: &str = r#"[
         {"Name":"n3","Addr":"::1","Port":7073,"Tags":{},"Status":1,"ProtocolMin":1},
         {"Name":"n2","Addr":"10.0.0.2","Port":7071,"Tags":{},"Status":4},
-        {"Name":"n1","Addr":"10.0.0.1","Port":7071,"Tags":{},"Status":1}]"#;
+        {"Name":"n1","Addr":"10.0.0.9","Port":7071,"Tags":{"id":"1","gossip":"suspect"},"Status":1}]"#;
     const CONFIGURATION: &str = r#"{"Index":9,"Servers":[
         {"ID":"12","Node":"n2","Address":"10.0.0.2:7071","Leader":false,"Voter":true,
          "ProtocolVersion":"3","LastIndex":7},
@@ -161,13 +175,13 @@ mod tests {
         let members = members(&Client::new(&[base])).unwrap();
         let seen: Vec<_> = members
             .iter()
-            .map(|m| (m.id.as_deref(), &*m.address, m.status, m.voter, m.leader))
+            .map(|m| (m.id.as_deref(), &*m.address, &*m.status, m.voter, m.leader))
             .collect();
         assert_eq!(
             seen,
             [
-                (Some("1"), "10.0.0.1:7071", "alive", true, true),
-                (Some("12"), "10.0.0.2:7071", "failed", true, false),
+                (Some("1"), "10.0.0.1:7071", "suspect", true, true),
+                (Some("12"), "10.0.0.2:7071", "down", true, false),
                 (Some("15"), "10.0.0.4:7071", "unknown", false, false),
                 (None, "[::1]:7073", "alive", false, false),
             ]
