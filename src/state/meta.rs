@@ -26,7 +26,6 @@
 //! | 124 |       | body: MessagePack of (configuration's index, configuration, writes) |
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::writes::Writes;

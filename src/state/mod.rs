@@ -34,7 +34,7 @@ pub use url::{URL_LEN_MAX, UrlError, check_url};
 pub use writes::Writes;
 
 use crate::ids::{ClusterId, WriteId};
-use crate::storage::{Rows, StoreError, Table};
+use crate::storage::{StoreError, Table};
 use links::Place;
 use writes::Admission;
 

@@ -184,7 +184,7 @@ mod tests {
         ) {
             if let Ok(stored) = check_url(text.as_bytes()) {
                 prop_assert!(stored.iter().all(u8::is_ascii_graphic));
-                prop_assert_eq!(check_url(&stored), Ok(stored.clone()));
+                prop_assert_eq!(check_url(&stored), Ok(stored));
             }
         }
 

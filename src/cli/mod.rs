@@ -1,0 +1,73 @@
+//! The command line: what can be asked of the program, and the verbs that are clients of a node.
+//!
+//! Running a node needs no verb. The verbs talk to a node over its HTTP surface like any other
+//! client, so they work from any machine, against any member. Exit codes: 0 done, 1 failed (with one
+//! line on stderr that says why), 2 wrong usage.
+
+mod args;
+mod client;
+mod demo;
+mod import;
+mod members;
+mod operator;
+mod progress;
+mod shorten;
+mod status;
+mod table;
+#[cfg(test)]
+mod testing;
+mod units;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+pub use args::{Front, Invocation, NodeArgs, Pace, Timing, Verb, parse, parse_from};
+pub use units::{Address, DurationRange};
+
+/// Why a verb failed, in one line for the person who asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(String);
+
+impl Error {
+    fn new(why: impl fmt::Display) -> Self {
+        Self(client::plain(&why.to_string()))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Runs a client verb to its end.
+#[must_use]
+pub fn run(verb: &Verb) -> ExitCode {
+    let result = match verb {
+        Verb::Put(args) => shorten::put(args),
+        Verb::Get(args) => shorten::get(args),
+        Verb::Members(args) => members::run(args),
+        Verb::Status(args) => status::run(args),
+        Verb::Import(args) => import::run(args),
+        Verb::Transfer(args) => operator::transfer(args),
+        Verb::Remove(args) => operator::remove(args),
+        Verb::Demo(args) => demo::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bowline: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a verb's result to stdout, where a reader that went away is a failure and no panic.
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::new(format!("cannot write to stdout: {error}")))
+}
