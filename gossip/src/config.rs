@@ -25,7 +25,7 @@ pub const MAX_HTTP: usize = 256;
 /// The longest version text of a member in bytes.
 pub const MAX_VERSION: usize = 64;
 
-/// The least that `Config::max_packet` may be: the header and three members of the longest kind.
+/// The least that `Config::max_packet` may be: the header and two members of the longest kind.
 pub const MIN_PACKET: usize = 1_400;
 
 /// How one node gossips. All nodes of a cluster should agree on it, but none breaks if not.

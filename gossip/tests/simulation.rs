@@ -11,8 +11,10 @@ mod common;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bowline_gossip::{Config, Gossip, Member, Micros, NodeId, Status};
-use common::{CLUSTER, Net, Seen, Weather, addr, member};
+use bowline_gossip::packet::Message;
+use bowline_gossip::push_pull::{self, Kind};
+use bowline_gossip::{Config, Contact, Gossip, Member, Micros, NodeId, Rumour, Status};
+use common::{CLUSTER, Net, Seen, Weather, addr, member, packet, tag};
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -212,4 +214,52 @@ fn a_node_alone_sleeps() {
     gossip.tick(gossip.deadline());
     assert_eq!(gossip.deadline(), Micros::NEVER);
     assert_eq!(gossip.take_effects(), []);
+}
+
+/// Node 1 of three, fed by hand.
+fn by_hand() -> Gossip {
+    let me = member(1, 0, Status::Alive);
+    let mut gossip = Gossip::new(Config::lan(CLUSTER), me, 1, Micros(0));
+    let contact = |id| Contact { id, tag: tag(id), addr: addr(id) };
+    gossip.set_contacts(vec![contact(2), contact(3)]);
+    let alive = |id| Rumour { member: member(id, 0, Status::Alive), by: id };
+    let rows = push_pull::encode(Kind::Answer, &[alive(2), alive(3)]);
+    gossip.on_push_pull(Micros(0), 2, &rows).unwrap();
+    gossip
+}
+
+/// Ticks at every deadline up to `end`.
+fn tick_until(gossip: &mut Gossip, end: Micros) {
+    while gossip.deadline() <= end {
+        gossip.tick(gossip.deadline());
+    }
+}
+
+fn statuses(gossip: &Gossip) -> Vec<Status> {
+    gossip.members().map(|m| m.status).collect()
+}
+
+#[test]
+fn a_stall_fails_no_probe() {
+    let mut gossip = by_hand();
+    tick_until(&mut gossip, Micros(999_999));
+    // A ping is out and unanswered; then half a minute is missing. The silence was ours.
+    gossip.tick(Micros(30_000_000));
+    assert_eq!(statuses(&gossip), [Status::Alive; 3]);
+    // From then on it counts again.
+    tick_until(&mut gossip, Micros(33_000_000));
+    assert!(statuses(&gossip).contains(&Status::Suspect));
+}
+
+#[test]
+fn a_stall_shortens_no_suspicion() {
+    let mut gossip = by_hand();
+    tick_until(&mut gossip, Micros(1_000_000));
+    let accusation = Rumour { member: member(3, 0, Status::Suspect), by: 2 };
+    let bytes = packet(2, Message::Gossip, vec![accusation]).encode();
+    gossip.on_packet(Micros(1_000_000), addr(2), &bytes).unwrap();
+    gossip.tick(Micros(30_000_000));
+    assert_eq!(statuses(&gossip)[2], Status::Suspect, "three seconds are left of four");
+    tick_until(&mut gossip, Micros(35_000_000));
+    assert_eq!(statuses(&gossip)[2], Status::Down);
 }
