@@ -50,12 +50,14 @@ fn sources(folder: &str) -> Vec<Source> {
     for path in files(&root().join(folder)) {
         let text = std::fs::read_to_string(&path).unwrap();
         let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        let only_tests = path.ends_with("tests.rs") || path.contains("/testing/") || path.contains("/tests/");
+        let only_tests =
+            path.ends_with("tests.rs") || path.contains("/testing/") || path.contains("/tests/");
         if only_tests {
             continue;
         }
         let tests = text.find("#[cfg(test)]\nmod ").or(text.find("#[cfg(test)]\npub(crate) mod "));
-        let inline = |at: &usize| text[*at..].lines().nth(1).is_some_and(|line| line.ends_with('{'));
+        let inline =
+            |at: &usize| text[*at..].lines().nth(1).is_some_and(|line| line.ends_with('{'));
         let end = tests.filter(inline).unwrap_or(text.len());
         sources.push(Source { path, text: text[..end].to_owned() });
     }
@@ -70,7 +72,11 @@ fn imports(source: &Source) -> BTreeSet<(usize, String)> {
         for after in text.split("crate::").skip(1) {
             let name: String =
                 after.chars().take_while(|it| it.is_ascii_alphanumeric() || *it == '_').collect();
-            assert!(!name.is_empty(), "{}:{line}: import modules of the crate one by one", source.path);
+            assert!(
+                !name.is_empty(),
+                "{}:{line}: import modules of the crate one by one",
+                source.path
+            );
             named.insert((line, name));
         }
     }
@@ -95,8 +101,17 @@ fn modules_import_only_what_lies_below_them() {
         (
             "node",
             &[
-                "config", "error", "http", "ids", "membership", "metrics", "raft", "replica",
-                "state", "storage", "transport",
+                "config",
+                "error",
+                "http",
+                "ids",
+                "membership",
+                "metrics",
+                "raft",
+                "replica",
+                "state",
+                "storage",
+                "transport",
             ],
         ),
         ("main", &[]),
@@ -106,7 +121,8 @@ fn modules_import_only_what_lies_below_them() {
     let mut wrong = Vec::new();
     for source in sources("src") {
         let module = source.module();
-        let allowed = allowed.get(module).unwrap_or_else(|| panic!("{module} is new: place it here"));
+        let allowed =
+            allowed.get(module).unwrap_or_else(|| panic!("{module} is new: place it here"));
         for (line, name) in imports(&source) {
             if name != module && !allowed.contains(&name.as_str()) {
                 wrong.push(format!("{}:{line}: {module} must not name crate::{name}", source.path));
@@ -118,7 +134,8 @@ fn modules_import_only_what_lies_below_them() {
 
 #[test]
 fn pure_cores_name_no_clock_no_thread_and_no_disk() {
-    let io = ["std::fs", "std::io", "std::net", "std::thread", "std::sync", "std::env", "std::process"];
+    let io =
+        ["std::fs", "std::io", "std::net", "std::thread", "std::sync", "std::env", "std::process"];
     let time = ["std::time::Instant", "std::time::SystemTime", "Instant::now"];
     let chance = ["HashMap", "HashSet", "rand::rng(", "rand::random", "thread_rng"];
     let cores: [(&str, &[&str]); 5] = [
@@ -176,7 +193,14 @@ fn every_given_crate_is_a_direct_dependency_and_used() {
     let direct = package.split("\n[").next().unwrap();
     let program = sources("src");
     for given in [
-        "crossbeam-channel", "mio", "tiny_http", "serde", "rmp-serde", "rand", "log", "env_logger",
+        "crossbeam-channel",
+        "mio",
+        "tiny_http",
+        "serde",
+        "rmp-serde",
+        "rand",
+        "log",
+        "env_logger",
         "parking_lot",
     ] {
         let declared =
@@ -208,7 +232,8 @@ fn nothing_is_left_undone_and_every_module_says_what_it_is() {
 
 #[test]
 fn tests_wait_for_conditions_not_for_time() {
-    for path in files(&root().join("tests")).into_iter().chain(files(&root().join("gossip/tests"))) {
+    for path in files(&root().join("tests")).into_iter().chain(files(&root().join("gossip/tests")))
+    {
         let text = std::fs::read_to_string(&path).unwrap();
         let needle = ["thread", "::sleep"].concat();
         assert!(!text.contains(&needle), "{}: wait for the condition", path.display());

@@ -9,6 +9,7 @@ mod client;
 mod demo;
 mod import;
 mod members;
+mod node;
 mod operator;
 mod progress;
 mod shorten;
@@ -38,6 +39,15 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The program: arguments in, exit code out.
+#[must_use]
+pub fn main() -> ExitCode {
+    match parse() {
+        Invocation::Node(args) => node::run(&args),
+        Invocation::Verb(verb) => run(&verb),
     }
 }
 

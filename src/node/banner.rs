@@ -14,7 +14,8 @@ pub fn banner(http: &str, peer: &str, data: &Path, beginning: &str) -> String {
     let _ = writeln!(text, "bowline: data {data}");
     let _ = writeln!(text, "{beginning}");
     let _ = writeln!(text);
-    let _ = writeln!(text, "  shorten   curl -X PUT --data 'https://example.com/a/long/url' {http}/");
+    let _ =
+        writeln!(text, "  shorten   curl -X PUT --data 'https://example.com/a/long/url' {http}/");
     let _ = writeln!(text, "  follow    curl -i {http}/KEY");
     let _ = writeln!(text, "  look      bowline status --node {http}");
     let _ = writeln!(text, "  join      bowline --join {peer}     (on another machine)");

@@ -91,8 +91,8 @@ pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<
     data.discard_unfinished().map_err(StartError::failed)?;
     let tag = data.identity().tag;
     let finished = Identity { cluster: Some(ClusterId::random()), epoch: 0, tag, node: Some(1) };
-    let (mut writer, _, _) = Wal::open(&data.log_dir(), &finished, WalOptions::default())
-        .map_err(StartError::failed)?;
+    let (mut writer, _, _) =
+        Wal::open(&data.log_dir(), &finished, WalOptions::default()).map_err(StartError::failed)?;
     let member = Member { role: MemberRole::Voter, info: info.clone() };
     let entry = Entry {
         index: 1,
@@ -102,8 +102,7 @@ pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<
     };
     writer.append(&[entry], 1).map_err(StartError::failed)?;
     writer.sync().map_err(StartError::failed)?;
-    let mut vote =
-        VoteFile::open(&data.vote_dir(), &finished, 0).map_err(StartError::failed)?;
+    let mut vote = VoteFile::open(&data.vote_dir(), &finished, 0).map_err(StartError::failed)?;
     vote.write(HardState { term: 1, vote: Some(1) }).map_err(StartError::failed)?;
     data.set_identity(finished).map_err(StartError::failed)
 }
@@ -133,7 +132,10 @@ pub fn admit(data: &mut DataDir, admission: &Admission) -> Result<(), StartError
 pub fn hint(data: &DataDir) -> Result<Option<(Index, Configuration)>, StartError> {
     let Some(bytes) = data.hint().map_err(StartError::failed)? else { return Ok(None) };
     rmp_serde::from_slice(&bytes).map(Some).map_err(|error| {
-        StartError::Failed(format!("the member list in {} is damaged: {error}", data.path().display()))
+        StartError::Failed(format!(
+            "the member list in {} is damaged: {error}",
+            data.path().display()
+        ))
     })
 }
 

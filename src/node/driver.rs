@@ -24,8 +24,7 @@ use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler};
 use crate::metrics::Metrics;
 use crate::raft::{MemberInfo, NodeId, Persisted, RoleKind};
 use crate::replica::{
-    AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica,
-    Work,
+    AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica, Work,
 };
 use crate::transport::{self, Inbound, Lane};
 

@@ -33,7 +33,8 @@ pub fn bind(config: &NodeConfig) -> Result<Listeners, String> {
     let http_addr = config.http.clone().unwrap_or_else(|| with_port(&host, HTTP_PORT));
     let peer_addr = config.peer.clone().unwrap_or_else(|| with_port(&host, PEER_PORT));
     let (peer, gossip) = bind_pair(&peer_addr)?;
-    let http = TcpListener::bind(&http_addr).map_err(|error| refusal("--http", &http_addr, &error))?;
+    let http =
+        TcpListener::bind(&http_addr).map_err(|error| refusal("--http", &http_addr, &error))?;
     let peer_bound = local(&peer)?;
     let http_bound = local(&http)?;
     let advertise = advertised(config.advertise.as_deref(), peer_bound, "--advertise")?;

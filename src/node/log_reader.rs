@@ -35,8 +35,7 @@ pub fn spawn(
     let run = move || {
         for request in requests {
             let (first, last, bytes_max) = request.range();
-            let entries =
-                reader.read(first, last, bytes_max).map_err(|error| error.to_string());
+            let entries = reader.read(first, last, bytes_max).map_err(|error| error.to_string());
             if done.send(ReadDone { request, entries }).is_err() {
                 return;
             }

@@ -5,11 +5,11 @@
 //! which work flows: leadership is handed over, the fronts answer what they took, then gossip,
 //! transport, raft, applier and log end.
 
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::JoinHandle;
-use std::net::ToSocketAddrs;
 use std::thread::Builder;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -189,7 +189,9 @@ impl<'a> Node<'a> {
             log::info!("{chosen}; --bind HOST changes that");
         }
         if self.on_loopback {
-            log::info!("listening on loopback: no other machine can reach this node; --bind HOST changes that");
+            log::info!(
+                "listening on loopback: no other machine can reach this node; --bind HOST changes that"
+            );
         }
     }
 

@@ -48,7 +48,9 @@ struct Described<'a>(&'a Change);
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Change::AddLearner(info) => write!(f, "admit {} at {} as learner", info.name, info.peer),
+            Change::AddLearner(info) => {
+                write!(f, "admit {} at {} as learner", info.name, info.peer)
+            }
             Change::Promote(id) => write!(f, "make learner n{id} a voter"),
             Change::Demote(id) => write!(f, "make voter n{id} a learner"),
             Change::Remove(id) => write!(f, "remove n{id}"),

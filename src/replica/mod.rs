@@ -156,7 +156,13 @@ impl Replica {
     /// has it already; `registration` names this process's write session; its nonce must be random and
     /// seeds the election timeouts too.
     #[must_use]
-    pub fn new(options: Options, boot: Boot, applied: Index, registration: Registration, now: Now) -> Self {
+    pub fn new(
+        options: Options,
+        boot: Boot,
+        applied: Index,
+        registration: Registration,
+        now: Now,
+    ) -> Self {
         let mut node = Node::new(options.raft.clone(), boot, registration.nonce, now);
         node.release_memory(applied);
         Self {
@@ -224,12 +230,16 @@ impl Replica {
         self.now = now;
         self.node.tick(now);
         let answers = self.writes.expire(now.mono).into_iter().chain(self.reads.expire(now.mono));
-        self.effects.answers.extend(answers.map(|(ticket, failure)| (ticket, Answer::Failed(failure))));
+        self.effects
+            .answers
+            .extend(answers.map(|(ticket, failure)| (ticket, Answer::Failed(failure))));
         self.effects.joins.extend(self.joins.expire(now.mono));
         let expired = self.admin.extract_if(.., |(_, _, deadline)| *deadline <= now.mono);
-        self.effects.answers.extend(expired.map(|(_, ticket, _)| {
-            (ticket, Answer::Failed(Failure::unknown(Reason::Deadline)))
-        }));
+        self.effects
+            .answers
+            .extend(expired.map(|(_, ticket, _)| {
+                (ticket, Answer::Failed(Failure::unknown(Reason::Deadline)))
+            }));
     }
 
     /// A message from a peer, as delivered by the transport (which vouches for `from`).
@@ -356,11 +366,17 @@ impl Replica {
     pub fn effects(&mut self) -> Effects {
         self.follow_leader();
         self.joins.run(&mut self.node, self.now, &mut self.effects);
-        self.writes.run(&mut self.node, self.now, &self.options, &mut self.effects);
         self.reads.run(&mut self.node, self.now, &self.options);
-        let ready = self.node.ready();
-        self.take(ready);
-        self.pump_apply();
+        loop {
+            self.writes.run(&mut self.node, self.now, &self.options, &mut self.effects);
+            let ready = self.node.ready();
+            self.take(ready);
+            self.pump_apply();
+            // Commands that waited for the session go out as soon as it is registered.
+            if !self.writes.can_send(&self.node) {
+                break;
+            }
+        }
         self.release_readers();
         self.effects.events.extend(self.node.take_events().into_iter().map(Event::Raft));
         std::mem::take(&mut self.effects)
@@ -506,8 +522,9 @@ fn payload_len(entry: &Entry) -> usize {
 fn admin_answer(result: Result<(), String>) -> Answer {
     match result {
         Ok(()) => Answer::Done,
-        Err(why) => {
-            Answer::Failed(Failure { certainty: Certainty::NotApplied, reason: Reason::Refused(why) })
-        }
+        Err(why) => Answer::Failed(Failure {
+            certainty: Certainty::NotApplied,
+            reason: Reason::Refused(why),
+        }),
     }
 }

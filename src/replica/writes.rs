@@ -171,11 +171,14 @@ impl Writes {
         }
     }
 
+    /// Whether there are commands that [`Writes::run`] would send.
+    pub fn can_send(&self, node: &Node) -> bool {
+        self.session.is_some() && !self.unsent.is_empty() && node.leader().is_some()
+    }
+
     fn registration_is_due(&self, now: Micros, options: &Options) -> bool {
         let waited = |at: Micros| now.0.saturating_sub(at.0) >= options.resend_us;
-        self.session.is_none()
-            && !self.pending.is_empty()
-            && self.registering.is_none_or(waited)
+        self.session.is_none() && !self.pending.is_empty() && self.registering.is_none_or(waited)
     }
 
     /// The commands to send now, once there is a session to send them under.

@@ -17,7 +17,8 @@ fn any_node_takes_any_request() {
         }
     }
     let node = &cluster.nodes[follower];
-    let redirected = crate::harness::ask("PUT", &node.url("/?forward=redirect"), "http://a.example/");
+    let redirected =
+        crate::harness::ask("PUT", &node.url("/?forward=redirect"), "http://a.example/");
     let redirected = redirected.unwrap();
     let leader = &cluster.nodes[cluster.leader()];
     assert_eq!(redirected.status, 307, "{}", redirected.body);
@@ -87,8 +88,9 @@ fn reads_go_on_without_a_majority_and_writes_come_back() {
 #[test]
 fn all_down_and_up_again() {
     let mut cluster = Cluster::start(3);
-    let keys: Vec<String> =
-        (0..20).map(|k| cluster.nodes[k % 3].shorten(&format!("https://example.com/{k}"))).collect();
+    let keys: Vec<String> = (0..20)
+        .map(|k| cluster.nodes[k % 3].shorten(&format!("https://example.com/{k}")))
+        .collect();
     cluster.nodes.iter_mut().for_each(crate::harness::Node::kill);
     cluster.nodes.iter_mut().for_each(crate::harness::Node::restart);
     cluster.settled(3);

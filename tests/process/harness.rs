@@ -65,7 +65,9 @@ pub fn ask(method: &str, url: &str, body: &str) -> Result<Answer, String> {
     let headers = answer
         .headers()
         .iter()
-        .map(|(key, value)| (key.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(key, value)| {
+            (key.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
         .collect();
     let body = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
     Ok(Answer { status: answer.status().as_u16(), headers, body })
@@ -263,7 +265,9 @@ impl Cluster {
                 leaders.push(node.json("/v1/status/leader")?);
             }
             leaders.dedup();
-            let [Value::String(leader)] = leaders.as_slice() else { return Err(format!("{leaders:?}")) };
+            let [Value::String(leader)] = leaders.as_slice() else {
+                return Err(format!("{leaders:?}"));
+            };
             let at = self.nodes.iter().position(|node| node.is_up() && node.peer == *leader);
             at.ok_or_else(|| format!("{leader} does not run"))
         })

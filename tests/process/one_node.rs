@@ -51,7 +51,9 @@ fn looks_at_itself() {
     let servers = node.json("/v1/operator/raft/configuration").unwrap();
     assert_eq!(servers["Servers"][0]["Leader"], true);
     let metrics = node.get("/metrics").unwrap().body;
-    for name in ["bowline_raft_term", "bowline_raft_commit_index", "bowline_log_fsync_seconds_bucket"] {
+    for name in
+        ["bowline_raft_term", "bowline_raft_commit_index", "bowline_log_fsync_seconds_bucket"]
+    {
         assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
     }
     for verb in [&["status"][..], &["status", "--json"], &["members"], &["members", "--json"]] {

@@ -14,7 +14,8 @@ struct Lan {
 
 fn ip(args: &[&str]) -> Result<(), String> {
     let output = Command::new("ip").args(args).output().map_err(|error| error.to_string())?;
-    let complaint = || format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+    let complaint =
+        || format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(()) } else { Err(complaint()) }
 }
 

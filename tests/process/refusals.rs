@@ -17,14 +17,47 @@ fn wrong_flags_exit_with_two() {
     for args in [
         &["--no-such-flag"][..],
         &["--election-timeout", "soon"],
-        &["--data", data, "--bootstrap", "--join", "127.0.0.1:1", "--peer", "127.0.0.1:0", "--http", "127.0.0.1:0"],
-        &["--data", data, "--bind", "0.0.0.0", "--peer", "0.0.0.0:0", "--http", "0.0.0.0:0", "--advertise", "127.0.0.1"],
+        &[
+            "--data",
+            data,
+            "--bootstrap",
+            "--join",
+            "127.0.0.1:1",
+            "--peer",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+        ],
+        &[
+            "--data",
+            data,
+            "--bind",
+            "0.0.0.0",
+            "--peer",
+            "0.0.0.0:0",
+            "--http",
+            "0.0.0.0:0",
+            "--advertise",
+            "127.0.0.1",
+        ],
     ] {
         let (code, text) = refused(args);
         assert_eq!(code, Some(2), "{args:?}: {text}");
         assert!(!text.contains("panicked"), "{args:?}: {text}");
     }
-    let last = refused(&["--data", data, "--bind", "0.0.0.0", "--peer", "0.0.0.0:0", "--http", "0.0.0.0:0", "--advertise", "127.0.0.1"]).1;
+    let last = refused(&[
+        "--data",
+        data,
+        "--bind",
+        "0.0.0.0",
+        "--peer",
+        "0.0.0.0:0",
+        "--http",
+        "0.0.0.0:0",
+        "--advertise",
+        "127.0.0.1",
+    ])
+    .1;
     assert!(last.contains("--bootstrap") && last.contains("--join"), "{last}");
 }
 

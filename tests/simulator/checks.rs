@@ -21,6 +21,7 @@ impl Checks {
     pub fn node(&mut self, machine: &Machine) {
         let Some(process) = &machine.process else {
             self.commits.remove(&machine.id);
+            self.terms.remove(&machine.id);
             return;
         };
         let node = process.replica.node();
@@ -31,6 +32,8 @@ impl Checks {
         let commit = self.commits.entry(machine.id).or_default();
         assert!(node.commit() >= *commit, "commit index of n{} went back", machine.id);
         *commit = node.commit();
+        let promised = machine.disk.hard_state.term;
+        assert!(node.term() >= promised, "n{} forgot term {promised}", machine.id);
         let term = self.terms.entry(machine.id).or_default();
         assert!(node.term() >= *term, "term of n{} went back", machine.id);
         *term = node.term();

@@ -40,6 +40,7 @@ impl Faults {
     }
 }
 
+#[derive(Debug)]
 enum Question {
     Write { url: String },
     Read { must_see: u64 },
@@ -141,12 +142,12 @@ impl Cluster {
     }
 
     fn leader(&self) -> Option<&Machine> {
-        self.machines.values().find(|machine| {
-            machine.process.as_ref().is_some_and(|process| {
-                let node = process.replica.node();
-                node.role_kind() == RoleKind::Leader && node.commit() == node.last_index()
-            })
-        })
+        let leads = |machine: &&Machine| {
+            let node = machine.process.as_ref().map(|process| process.replica.node());
+            node.is_some_and(|node| node.role_kind() == RoleKind::Leader)
+        };
+        let term = |machine: &&Machine| machine.process.as_ref().unwrap().replica.node().term();
+        self.machines.values().filter(leads).max_by_key(term)
     }
 
     /// Goes to the next moment at which something happens, and lets it happen.
@@ -187,7 +188,8 @@ impl Cluster {
             let (from, to, message) = entry.remove();
             let Some(machine) = self.machines.get_mut(&to) else { continue };
             if let (Some(process), false) = (&mut machine.process, self.cut.contains(&(from, to))) {
-                self.trace = self.trace.wrapping_mul(31).wrapping_add(self.now.mono.0 ^ (from << 8) ^ to);
+                self.trace =
+                    self.trace.wrapping_mul(31).wrapping_add(self.now.mono.0 ^ (from << 8) ^ to);
                 process.replica.on_message(self.now, from, message);
             }
         }
@@ -231,10 +233,8 @@ impl Cluster {
         }
         let machine = self.machines.get_mut(&id).unwrap();
         for (write, commit) in effects.writes {
-            let process = machine.process.as_mut().unwrap();
-            let last = process.writing.back().map_or(self.now.mono, |(at, ..)| *at);
-            let at = Micros(last.0 + self.rng.random_range(50..=self.faults.disk_us));
-            process.writing.push_back((at, write, commit));
+            let latency = self.rng.random_range(50..=self.faults.disk_us);
+            machine.process.as_mut().unwrap().write(self.now.mono, latency, write, commit);
         }
         for request in effects.log_reads {
             machine.read_log(self.now, request);
@@ -321,7 +321,9 @@ impl Cluster {
 
     fn on_readable(&mut self, ticket: Ticket, applied: u64) {
         let (_, question) = self.questions.remove(&ticket).expect("answered once");
-        let Question::Read { must_see } = question else { panic!("a write was answered as a read") };
+        let Question::Read { must_see } = question else {
+            panic!("a write was answered as a read")
+        };
         assert!(applied >= must_see, "a stale read: {applied} < {must_see}");
     }
 
@@ -341,7 +343,8 @@ impl Cluster {
 
     fn misbehave(&mut self) {
         let now = self.now.mono;
-        let due: Vec<NodeId> = self.restarts.extract_if(.., |_, at| *at <= now).map(|it| it.0).collect();
+        let due: Vec<NodeId> =
+            self.restarts.extract_if(.., |_, at| *at <= now).map(|it| it.0).collect();
         for id in due {
             let nonce = self.rng.random();
             self.machines.get_mut(&id).unwrap().start(self.now, nonce);
@@ -387,12 +390,17 @@ impl Cluster {
         let seed = self.seed;
         self.next_client = Micros(u64::MAX);
         self.run_for(2_000_000, Faults::none());
-        assert!(self.questions.is_empty(), "seed {seed}: somebody still waits");
+        let now = self.now.mono;
+        assert!(self.questions.is_empty(), "seed {seed} at {now:?}: {:?}", self.questions);
         assert!(self.leader().is_some(), "seed {seed}: no leader after healing");
-        let states: Vec<_> = self.machines.values().map(|machine| {
-            let process = machine.process.as_ref().expect("all run after healing");
-            (machine.id, &process.state)
-        }).collect();
+        let states: Vec<_> = self
+            .machines
+            .values()
+            .map(|machine| {
+                let process = machine.process.as_ref().expect("all run after healing");
+                (machine.id, &process.state)
+            })
+            .collect();
         let applied = states[0].1.summary().applied;
         for (id, state) in &states {
             assert_eq!(state.summary().applied, applied, "seed {seed}: n{id} lags");

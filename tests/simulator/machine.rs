@@ -98,7 +98,8 @@ impl Machine {
         let member = raft::Member { role: raft::MemberRole::Voter, info };
         let configuration = Configuration { members: [(1, member)].into() };
         let payload = Payload::Configuration(configuration);
-        machine.disk.log = vec![Entry { index: 1, term: 1, stamp: raft::Stamp::default(), payload }];
+        machine.disk.log =
+            vec![Entry { index: 1, term: 1, stamp: raft::Stamp::default(), payload }];
         machine.disk.hard_state = HardState { term: 1, vote: None };
         machine
     }
@@ -162,6 +163,15 @@ pub enum Said {
 }
 
 impl Process {
+    /// Queues a write. All that comes while the disk is busy is made durable together, as in
+    /// production, so that a slow disk delays but never falls behind.
+    pub fn write(&mut self, now: Micros, latency: u64, write: raft::Write, commit: u64) {
+        let busy_until = self.writing.front().map_or(now, |(at, ..)| *at);
+        let last = self.writing.back().map_or(now, |(at, ..)| *at);
+        let at = if last > busy_until { last } else { Micros(last.0 + latency) };
+        self.writing.push_back((at, write, commit));
+    }
+
     /// Does the applier's work.
     pub fn apply(&mut self, work: Vec<Work>) -> Vec<Said> {
         let mut said = Vec::new();
@@ -169,7 +179,9 @@ impl Process {
             match work {
                 Work::Readable(tickets) => {
                     let applied = self.state.summary().applied;
-                    said.extend(tickets.into_iter().map(|ticket| Said::Readable { ticket, applied }));
+                    said.extend(
+                        tickets.into_iter().map(|ticket| Said::Readable { ticket, applied }),
+                    );
                 }
                 Work::Entry(entry, ticket) => {
                     let reply = self.apply_entry(&entry);

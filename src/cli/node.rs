@@ -1,0 +1,99 @@
+//! From flags to a running node, and from signals to its end.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crossbeam_channel::bounded;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::args::{Front, NodeArgs};
+use super::units::Address;
+use crate::config::{self, NodeConfig, Timing};
+use crate::node::{self, StartError};
+
+/// Signals that are taken for one wish to stop.
+const INSISTING: usize = 2;
+
+/// Runs a node until it is told to stop (Ctrl-C, SIGTERM); the third signal ends it at once.
+pub(super) fn run(args: &NodeArgs) -> ExitCode {
+    start_log();
+    let (stop_in, stop) = bounded(1);
+    let mut signals = match Signals::new([SIGINT, SIGTERM]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("bowline: cannot listen for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let listener = move || {
+        for (count, _) in signals.forever().enumerate() {
+            // A terminal and a script may both tell us to stop; who insists does not want to wait.
+            if count >= INSISTING {
+                std::process::exit(1);
+            }
+            stop_in.try_send(()).ok();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("signals".to_owned()).spawn(listener) {
+        eprintln!("bowline: cannot listen for signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    match node::run(&node_config(args), &stop) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bowline: {error}");
+            match error {
+                StartError::Usage(_) => ExitCode::from(2),
+                StartError::Failed(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// One line per event: time, level, text. `RUST_LOG` chooses more or less.
+fn start_log() {
+    let default = env_logger::Env::default().default_filter_or("info,fjall=warn,lsm_tree=warn");
+    env_logger::Builder::from_env(default)
+        .format(|out, record| {
+            let style = out.default_level_style(record.level());
+            let (time, level) = (out.timestamp_millis(), record.level());
+            writeln!(out, "{time} {style}{level:5}{style:#} {}", record.args())
+        })
+        .init();
+}
+
+fn node_config(args: &NodeArgs) -> NodeConfig {
+    let text = |it: &dyn std::fmt::Display| it.to_string();
+    let pace = args.pace();
+    NodeConfig {
+        data: args.data.clone(),
+        bind: args.bind.clone(),
+        http: args.http.as_ref().map(|addr| text(addr)),
+        peer: args.peer.as_ref().map(|addr| text(addr)),
+        advertise: args.advertise.as_ref().map(|addr| match addr.port {
+            Some(port) => Address { host: addr.host.clone(), port }.to_string(),
+            None => addr.host.clone(),
+        }),
+        advertise_http: args.advertise_http.clone(),
+        join: args.join.iter().map(|addr| text(addr)).collect(),
+        bootstrap: args.bootstrap,
+        name: args.name.clone(),
+        front: match args.front {
+            Front::Mio => config::Front::Mio,
+            Front::TinyHttp => config::Front::TinyHttp,
+        },
+        http_threads: args.http_threads.map_or_else(default_http_threads, usize::from),
+        request_timeout: args.request_timeout,
+        timing: Timing {
+            heartbeat: pace.heartbeat,
+            election_min: pace.election_timeout.min,
+            election_max: pace.election_timeout.max,
+        },
+    }
+}
+
+/// One event loop per core, at most four: beyond that the raft thread is the limit.
+fn default_http_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4)
+}
