@@ -66,6 +66,7 @@ impl GossipThread {
         let (resolved_in, resolved) = crossbeam_channel::bounded(4);
         Builder::new().name("gossip".to_owned()).spawn(move || {
             let mut buffer = [0; PACKET_MAX];
+            self.publish();
             while self.commands_allow(&resolved_in) {
                 if let Ok(contacts) = resolved.try_recv() {
                     self.core.set_contacts(contacts);
@@ -155,9 +156,13 @@ impl GossipThread {
                 gossip::Effect::Event(event) => log::info!("n{} gossip: {event}", self.id),
             }
         }
-        if changed || self.roster.current().is_empty() {
-            self.roster.publish(self.core.members().map(roster_entry).collect());
+        if changed {
+            self.publish();
         }
+    }
+
+    fn publish(&self) {
+        self.roster.publish(self.core.members().map(roster_entry).collect());
     }
 }
 

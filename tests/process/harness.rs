@@ -86,12 +86,17 @@ pub struct Node {
 impl Node {
     /// Starts a node on free ports of loopback.
     pub fn start(home: &Path, name: &str, flags: &[&str]) -> Self {
+        Self::start_at(home, name, "127.0.0.1:0", flags)
+    }
+
+    /// Starts a node whose peer address is given.
+    pub fn start_at(home: &Path, name: &str, peer: &str, flags: &[&str]) -> Self {
         let mut node = Self {
             child: None,
             data: home.join(name),
             log: home.join(format!("{name}.log")),
             http: "127.0.0.1:0".to_owned(),
-            peer: "127.0.0.1:0".to_owned(),
+            peer: peer.to_owned(),
             flags: ["--name", name].iter().chain(flags).map(|flag| (*flag).to_owned()).collect(),
         };
         node.launch();
@@ -105,6 +110,11 @@ impl Node {
             self.flags.remove(at);
         }
         self.launch();
+    }
+
+    /// Flags for the next start.
+    pub fn add_flags(&mut self, flags: &[&str]) {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
     }
 
     /// Starts it again on other ports.

@@ -52,7 +52,7 @@ fn looks_at_itself() {
     assert_eq!(servers["Servers"][0]["Leader"], true);
     let metrics = node.get("/metrics").unwrap().body;
     for name in
-        ["bowline_raft_term", "bowline_raft_commit_index", "bowline_log_fsync_seconds_bucket"]
+        ["bowline_term", "bowline_commit_index", "bowline_log_fsync_seconds_bucket"]
     {
         assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
     }

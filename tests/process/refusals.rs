@@ -123,7 +123,7 @@ fn a_joiner_waits_for_its_target_and_says_so() {
     assert!(answer.header("retry-after").is_some());
     assert_eq!(joiner.get("/livez").unwrap().status, 200);
     assert_eq!(joiner.get("/readyz").unwrap().status, 503);
-    let mut first = Node::start(home.path(), "n1", &["--bootstrap", "--peer", &port.to_string()]);
+    let mut first = Node::start_at(home.path(), "n1", &port.to_string(), &["--bootstrap"]);
     eventually("it joins in the end", || joiner.is_ready());
     first.kill();
 }
@@ -134,11 +134,15 @@ fn a_node_of_another_cluster_is_refused() {
     let ours = Node::start(home.path(), "ours", &["--bootstrap"]);
     let mut theirs = Node::start(home.path(), "theirs", &["--bootstrap"]);
     let key = theirs.shorten("https://example.com/theirs");
-    theirs.kill();
-    // A member of another cluster stays one, whatever it is told to join.
-    let mut flags = theirs;
-    flags.restart();
-    assert_eq!(flags.follow(&key).as_deref(), Some("https://example.com/theirs"));
+    theirs.terminate();
+    // Told to look for the others at ours, from another address than its cluster knows.
+    theirs.add_flags(&["--join", &ours.peer]);
+    theirs.restart_elsewhere();
+    eventually("it keeps to its own cluster", || theirs.follow(&key).ok_or("not yet"));
+    eventually("it is told why", || {
+        let log = theirs.log();
+        if log.contains("cluster") && log.contains("cannot tell") { Ok(()) } else { Err(log) }
+    });
     assert_eq!(ours.json("/api/status").unwrap()["node"]["members"].as_array().unwrap().len(), 1);
 }
 
