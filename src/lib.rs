@@ -12,3 +12,4 @@ pub mod node;
 pub mod raft;
 pub mod state;
 pub mod storage;
+pub mod transport;
