@@ -1,0 +1,500 @@
+//! The transport thread: one mio loop that owns all connections.
+//!
+//! mio tells of readiness once, at its edge. So whoever stops before the kernel says "would block"
+//! (to let others have their turn) puts the connection on the loop's own `ready` list.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Display;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, net};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use socket2::{SockRef, TcpKeepalive};
+
+use super::admission::Roll;
+use super::dial::{Attempt, Failure};
+use super::frame::Decoder;
+use super::handshake::{Identity, Lane};
+use super::limits::{
+    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, MAX_BODY, READ_CHUNK, RETIRED, USER_TIMEOUT,
+};
+use super::link::Link;
+use super::peer::{Dial, PeerState, Standing};
+use super::quiet::Quiet;
+use super::resolve::Resolver;
+use super::stream::Inboxes;
+use super::{Evidence, Inbound, Peer, Shared, Wishes};
+use crate::metrics::Metrics;
+
+pub(super) const LISTENER: usize = 0;
+const WAKER: usize = 1;
+const FIRST_CONNECTION: usize = 2;
+const EVENTS: usize = 256;
+
+/// The state of the transport thread.
+pub(super) struct Poller {
+    poll: Poll,
+    pub shared: Arc<Shared>,
+    pub listener: TcpListener,
+    pub inboxes: Inboxes,
+    pub metrics: Arc<Metrics>,
+    pub resolver: Resolver,
+
+    pub me: Identity,
+    /// The owner's list, to begin anew with after a change of identity.
+    listed: (Vec<Peer>, u64),
+    pub roll: Roll,
+    pub peers: BTreeMap<u64, PeerState>,
+
+    /// By token; tokens are never reused, so that what is late is recognised.
+    pub conns: BTreeMap<usize, Conn>,
+    next_token: usize,
+    /// Inbound connections whose handshake is not finished, the oldest first.
+    pub unfinished: BTreeSet<usize>,
+    /// To be read and written again without being announced.
+    pub ready: BTreeSet<usize>,
+    pub timers: BTreeSet<(Instant, Timer)>,
+    /// Events that a full inbox has not taken yet.
+    pub events: VecDeque<Inbound>,
+
+    pub chunk: Vec<u8>,
+    pub quiet: Quiet<net::IpAddr>,
+    pub jitter: StdRng,
+    pub lookups: u64,
+}
+
+/// What falls due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// The next dial of a lane; void unless the lane waits for just this.
+    Dial(u64, Lane),
+    /// The deadline of a connection.
+    Conn(usize),
+    /// The listener is worth another try.
+    Accept,
+}
+
+/// A connection of any kind.
+pub(super) struct Conn {
+    /// Shared with the link that sends over it.
+    pub stream: Arc<TcpStream>,
+    pub from: SocketAddr,
+    pub role: Role,
+    deadline: Option<Instant>,
+    /// What has arrived of the handshake.
+    pub head: Vec<u8>,
+    pub frames: Decoder,
+    /// The other side's end was announced: read on until it is reached.
+    pub closing: bool,
+}
+
+/// What a connection is for at the moment.
+pub(super) enum Role {
+    /// Inbound, before its hello.
+    Greeting,
+    /// Ours, before its answer.
+    Dialling(Attempt),
+    /// In use.
+    Standing { peer: u64, lane: Lane },
+    /// Replaced by another; what was sent before is still read.
+    Retired { peer: u64, lane: Lane },
+    /// Of a guest.
+    Guest(Arc<Link>),
+}
+
+impl Poller {
+    pub fn new(
+        me: Identity,
+        listener: net::TcpListener,
+        inboxes: Inboxes,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::from_std(listener);
+        poll.registry().register(&mut listener, Token(LISTENER), Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), Token(WAKER))?);
+        let shared = Shared {
+            waker: Arc::clone(&waker),
+            metrics: Arc::clone(&metrics),
+            links: Default::default(),
+            guests: Default::default(),
+            wishes: Default::default(),
+        };
+        Ok(Self {
+            poll,
+            shared: Arc::new(shared),
+            listener,
+            inboxes,
+            metrics,
+            resolver: Resolver::start(waker)?,
+            me,
+            listed: (Vec::new(), 0),
+            roll: Roll::default(),
+            peers: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            next_token: FIRST_CONNECTION,
+            unfinished: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            events: VecDeque::new(),
+            chunk: vec![0; READ_CHUNK],
+            quiet: Quiet::new(),
+            jitter: StdRng::seed_from_u64(me.boot_nonce),
+            lookups: 0,
+        })
+    }
+
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// The loop; ends when the owner wants it to.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    panic!("the transport cannot wait for its sockets: {error}")
+                }
+                _ => {}
+            }
+            let now = Instant::now();
+            let mut woken = false;
+            for event in &events {
+                match event.token().0 {
+                    LISTENER => self.accept(now),
+                    WAKER => woken = true,
+                    token => {
+                        let closing = event.is_read_closed() || event.is_error();
+                        if let Some(conn) = self.conns.get_mut(&token) {
+                            conn.closing |= closing;
+                        }
+                        self.serve(token, event.is_readable() || closing, event.is_writable(), now);
+                    }
+                }
+            }
+            if woken && !self.obey(now) {
+                break;
+            }
+            for token in mem::take(&mut self.ready) {
+                match token {
+                    LISTENER => self.accept(now),
+                    token => self.serve(token, true, true, now),
+                }
+            }
+            self.fire(now);
+        }
+        for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.forget(id);
+        }
+        self.shared.guests.write().clear();
+    }
+
+    /// How long nothing is due.
+    fn timeout(&mut self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.timers.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        [self.tell(), next].into_iter().flatten().min()
+    }
+
+    fn serve(&mut self, token: usize, readable: bool, writable: bool, now: Instant) {
+        let unmade = match self.conns.get(&token).map(|conn| &conn.role) {
+            Some(Role::Dialling(attempt)) => !attempt.greeted,
+            Some(_) => false,
+            None => return,
+        };
+        if unmade && !self.connected(token, now) {
+            return;
+        }
+        if writable {
+            self.flush(token, now);
+        }
+        if readable {
+            self.read(token, now);
+        }
+    }
+
+    /// Does what was wished and takes in resolved names; false when the end is wished.
+    fn obey(&mut self, now: Instant) -> bool {
+        let Wishes { identity, peers, redial, broken, stop } =
+            mem::take(&mut *self.shared.wishes.lock());
+        if stop {
+            return false;
+        }
+        for token in broken {
+            self.ended(token, "it broke while it was written to", now);
+        }
+        if let Some(identity) = identity {
+            self.become_known_as(identity, now);
+        }
+        if let Some((peers, newest_index)) = peers {
+            self.take_list(peers, newest_index, now);
+        }
+        for id in redial.into_iter().filter(|id| self.peers.contains_key(id)).collect::<Vec<_>>() {
+            Lane::ALL.into_iter().for_each(|lane| self.dial_now(id, lane, now));
+        }
+        while let Ok(lookup) = self.resolver.addresses.try_recv() {
+            self.resolved(lookup, now);
+        }
+        true
+    }
+
+    fn become_known_as(&mut self, identity: Identity, now: Instant) {
+        let same = Identity { boot_nonce: self.me.boot_nonce, ..identity } == self.me;
+        self.me = identity;
+        if same {
+            return;
+        }
+        for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.forget(id);
+        }
+        self.roll.unbind();
+        let (peers, newest_index) = mem::take(&mut self.listed);
+        self.take_list(peers, newest_index, now);
+    }
+
+    fn take_list(&mut self, peers: Vec<Peer>, newest_index: u64, now: Instant) {
+        let tags: BTreeMap<u64, _> =
+            self.peers.keys().map(|id| (*id, self.roll.tag(*id))).collect();
+        self.roll.replace(&peers, newest_index);
+        for (id, tag) in tags {
+            if self.roll.tag(id) != tag {
+                self.forget(id);
+            }
+        }
+        let me = self.me.node;
+        for peer in peers.iter().filter(|peer| peer.id != me) {
+            let state = self.peer(peer.id);
+            let moved = state.addr.as_ref().is_some_and(|addr| *addr != peer.addr);
+            state.addr = Some(peer.addr.clone());
+            for lane in Lane::ALL {
+                if moved {
+                    self.cancel_dial(peer.id, lane);
+                    self.peer(peer.id).lane(lane).moved = true;
+                }
+                self.dial(peer.id, lane, now);
+            }
+        }
+        self.listed = (peers, newest_index);
+    }
+
+    /// The state of a peer, which begins here if need be.
+    pub(super) fn peer(&mut self, id: u64) -> &mut PeerState {
+        self.peers.entry(id).or_insert_with(|| {
+            let state = PeerState::new();
+            self.shared.links.write().insert(id, Arc::clone(&state.links));
+            state
+        })
+    }
+
+    /// Ends everything with a peer.
+    fn forget(&mut self, id: u64) {
+        for lane in Lane::ALL {
+            self.drop_standing(id, lane);
+            self.cancel_dial(id, lane);
+        }
+        self.shared.links.write().remove(&id);
+        self.peers.remove(&id);
+    }
+
+    /// Closes what stands of a lane; true when something stood.
+    fn drop_standing(&mut self, id: u64, lane: Lane) -> bool {
+        let Some(state) = self.peers.get_mut(&id) else { return false };
+        let Some(standing) = state.lane(lane).standing.take() else { return false };
+        let lost = state.links[lane.index()].detach(standing.token);
+        self.metrics.outbox_dropped.add(lost);
+        self.remove(standing.token);
+        if lane == Lane::Control {
+            self.event(Inbound::Down { peer: id });
+        }
+        true
+    }
+
+    /// Takes a connection whose handshake is finished into use.
+    pub(super) fn install(
+        &mut self,
+        token: usize,
+        id: u64,
+        lane: Lane,
+        nonce: u64,
+        ours: bool,
+        now: Instant,
+    ) {
+        if self.peer(id).belief.is_other(nonce) {
+            for lane in Lane::ALL {
+                self.drop_standing(id, lane);
+            }
+        }
+        let evidence = self.peer(id).belief.met(nonce);
+        self.gone(id, evidence);
+        self.settle_dial(id, lane, token);
+
+        let conn = self.conns.get_mut(&token).expect("its handshake was just finished");
+        conn.role = Role::Standing { peer: id, lane };
+        let stream = Arc::clone(&conn.stream);
+        self.disarm(token);
+        let state = self.peer(id);
+        state.belief.stands(lane);
+        state.links[lane.index()].attach(stream, token);
+        let slot = state.lane(lane);
+        slot.moved = false;
+        slot.backoff = Default::default();
+        let old = slot.standing.replace(Standing { token, ours, since: now });
+        match old {
+            Some(old) => self.retire(old.token, id, lane, now),
+            None if lane == Lane::Control => {
+                self.event(Inbound::Up { peer: id, boot_nonce: nonce });
+            }
+            None => {}
+        }
+        log::debug!("{lane:?} lane to node {id} stands");
+        self.flush(token, now);
+        // The other lane may have been dropped with the old process.
+        Lane::ALL.into_iter().for_each(|lane| self.dial(id, lane, now));
+    }
+
+    /// Reads on for a while from a connection that was replaced, so that nothing sent is lost.
+    pub(super) fn retire(&mut self, token: usize, peer: u64, lane: Lane, now: Instant) {
+        if let Some(conn) = self.conns.get_mut(&token) {
+            conn.role = Role::Retired { peer, lane };
+            self.arm(token, now + RETIRED);
+        }
+    }
+
+    pub(super) fn gone(&mut self, peer: u64, evidence: Option<Evidence>) {
+        if let Some(evidence) = evidence {
+            self.event(Inbound::Gone { peer, evidence });
+        }
+    }
+
+    /// A connection has ended, for whatever reason.
+    pub(super) fn ended(&mut self, token: usize, why: impl Display, now: Instant) {
+        match self.conns.get(&token).map(|conn| &conn.role) {
+            Some(Role::Standing { peer, lane }) => {
+                let (peer, lane) = (*peer, *lane);
+                log::debug!("{lane:?} lane to node {peer} ended: {why}");
+                self.lost(peer, lane, now);
+            }
+            Some(Role::Dialling(_)) => self.dial_failed(token, Failure::Cut, why, now),
+            Some(Role::Greeting) => {
+                self.metrics.peer_refused.inc();
+                self.remove(token);
+            }
+            Some(Role::Retired { .. } | Role::Guest(_)) => self.remove(token),
+            None => {}
+        }
+    }
+
+    fn lost(&mut self, id: u64, lane: Lane, now: Instant) {
+        assert!(self.drop_standing(id, lane), "a connection that stands is its lane's");
+        let state = self.peer(id);
+        let evidence = state.belief.ended(lane);
+        state.lane(lane).backoff.lost();
+        let stranded = state.addr.is_none() && state.lanes.iter().all(|s| s.standing.is_none());
+        self.gone(id, evidence);
+        if stranded {
+            // A provisional peer: we have no address to dial, it must come back by itself.
+            self.forget(id);
+        } else {
+            self.dial_now(id, lane, now);
+        }
+    }
+
+    /// Takes a socket under watch.
+    pub(super) fn add(
+        &mut self,
+        mut stream: TcpStream,
+        from: SocketAddr,
+        role: Role,
+    ) -> io::Result<usize> {
+        tune(&stream)?;
+        let token = self.next_token;
+        self.next_token += 1;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(token), both)?;
+        let conn = Conn {
+            stream: Arc::new(stream),
+            from,
+            role,
+            deadline: None,
+            head: Vec::new(),
+            frames: Decoder::new(MAX_BODY),
+            closing: false,
+        };
+        self.conns.insert(token, conn);
+        Ok(token)
+    }
+
+    /// Closes a connection and forgets it; whoever used it must know already.
+    pub(super) fn remove(&mut self, token: usize) {
+        self.disarm(token);
+        self.unfinished.remove(&token);
+        self.ready.remove(&token);
+        if let Some(Conn { role: Role::Guest(link), .. }) = self.conns.remove(&token) {
+            self.metrics.outbox_dropped.add(link.detach(token));
+            self.shared.guests.write().remove(&(token as u64));
+        }
+    }
+
+    /// Sets a connection's deadline.
+    pub(super) fn arm(&mut self, token: usize, at: Instant) {
+        self.disarm(token);
+        if let Some(conn) = self.conns.get_mut(&token) {
+            conn.deadline = Some(at);
+            self.timers.insert((at, Timer::Conn(token)));
+        }
+    }
+
+    fn disarm(&mut self, token: usize) {
+        if let Some(at) = self.conns.get_mut(&token).and_then(|conn| conn.deadline.take()) {
+            self.timers.remove(&(at, Timer::Conn(token)));
+        }
+    }
+
+    fn fire(&mut self, now: Instant) {
+        while let Some((at, timer)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timers.remove(&(at, timer));
+            match timer {
+                Timer::Accept => self.accept(now),
+                Timer::Conn(token) => {
+                    if let Some(Conn { role: Role::Dialling(_), .. }) = self.conns.get(&token) {
+                        self.dial_failed(token, Failure::Hung, "no answer in time", now);
+                    } else {
+                        self.ended(token, "its time was over", now);
+                    }
+                }
+                Timer::Dial(id, lane) => {
+                    let due = self.peers.get_mut(&id).map(|state| state.lane(lane).dial);
+                    if due == Some(Dial::Waiting(at)) {
+                        self.dial_now(id, lane, now);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Socket options of every connection: small messages leave at once, dead peers are noticed.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_PROBES);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
