@@ -37,7 +37,9 @@ fn error(bytes: impl AsRef<[u8]>) -> WireError {
 
 #[test]
 fn a_request_is_read_with_its_parts() {
-    let request = one("PUT /a%2Fb?x=1&y HTTP/1.1\r\nhOsT: h:80\r\nX-It:  a b \r\nContent-Length: 5\r\n\r\nhello");
+    let request = one(
+        "PUT /a%2Fb?x=1&y HTTP/1.1\r\nhOsT: h:80\r\nX-It:  a b \r\nContent-Length: 5\r\n\r\nhello",
+    );
     assert_eq!(request.method, Method::Put);
     assert_eq!(request.version, Version::Http11);
     assert_eq!((request.path(), request.query()), ("/a%2Fb", "x=1&y"));
@@ -131,8 +133,14 @@ fn a_host_is_wanted_once() {
 
 #[test]
 fn request_lines_are_strict() {
-    for line in ["GET  / HTTP/1.1", "GET /", "GET", " GET / HTTP/1.1", "GET /a b HTTP/1.1", "G(T / HTTP/1.1"]
-    {
+    for line in [
+        "GET  / HTTP/1.1",
+        "GET /",
+        "GET",
+        " GET / HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "G(T / HTTP/1.1",
+    ] {
         let error = error(format!("{line}\r\nHost: h\r\n\r\n"));
         assert!(matches!(error, WireError::RequestLine | WireError::Version), "{line}: {error}");
     }
@@ -148,7 +156,8 @@ fn request_lines_are_strict() {
 
 #[test]
 fn sizes_are_bounded_exactly() {
-    let target = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(length - 1));
+    let target =
+        |length: usize| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(length - 1));
     one(target(Limits::TARGET_MAX));
     assert_eq!(error(target(Limits::TARGET_MAX + 1)), WireError::TargetTooLong);
     assert_eq!(error("a".repeat(Limits::TARGET_MAX + 64)), WireError::TargetTooLong);
@@ -164,7 +173,10 @@ fn sizes_are_bounded_exactly() {
     };
     one(fields(Limits::HEADERS_MAX));
     assert_eq!(error(fields(Limits::HEADERS_MAX + 1)), WireError::HeadTooLarge);
-    let body = format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_MAX}\r\n\r\n{:1$}", "", BODY_MAX);
+    let body = format!(
+        "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_MAX}\r\n\r\n{:1$}",
+        "", BODY_MAX
+    );
     assert_eq!(one(body).body.len(), BODY_MAX);
 }
 
@@ -187,9 +199,20 @@ fn chunks_are_joined() {
 #[test]
 fn bad_chunks_are_refused() {
     for sent in [
-        "\r\n", "g\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", "1 1\r\nh", "00000000000000000\r\n",
-        "5\r\nhelloX", "5\r\nhello\rX", "1 a\r\n", "1;\0\r\n", "0\r\nno colon\r\n\r\n",
-        "0\r\n : a\r\n\r\n", "0\r\na b: c\r\n\r\n",
+        "\r\n",
+        "g\r\n",
+        "-1\r\n",
+        "+1\r\n",
+        "0x1\r\n",
+        "1 1\r\nh",
+        "00000000000000000\r\n",
+        "5\r\nhelloX",
+        "5\r\nhello\rX",
+        "1 a\r\n",
+        "1;\0\r\n",
+        "0\r\nno colon\r\n\r\n",
+        "0\r\n : a\r\n\r\n",
+        "0\r\na b: c\r\n\r\n",
     ] {
         assert_eq!(error(chunked(sent)), WireError::Chunk, "{sent:?}");
     }

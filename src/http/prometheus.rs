@@ -45,13 +45,23 @@ fn raft(page: &mut Page, status: &Status) {
     ] {
         page.sample("role", &format!("role=\"{name}\""), u8::from(status.phase == phase));
     }
-    page.one("leader_id", "gauge", "Whom the node follows; 0 for nobody.", status.leader.unwrap_or(0));
+    page.one(
+        "leader_id",
+        "gauge",
+        "Whom the node follows; 0 for nobody.",
+        status.leader.unwrap_or(0),
+    );
     page.one("node_id", "gauge", "Id of this node; 0 until admitted.", status.id);
     page.one("last_index", "gauge", "Last index of the log.", status.last_index);
     page.one("durable_index", "gauge", "Last index that is on this disk.", status.durable_index);
     page.one("commit_index", "gauge", "Last index known to be committed.", status.commit_index);
     page.one("caught_up", "gauge", "Whether reads are fresh.", u8::from(status.caught_up));
-    page.one("pending_writes", "gauge", "Writes that wait for their answer.", status.pending_writes);
+    page.one(
+        "pending_writes",
+        "gauge",
+        "Writes that wait for their answer.",
+        status.pending_writes,
+    );
     let voters = status.members.iter().filter(|member| member.voter).count();
     page.family("members", "gauge", "Members of the configuration.");
     page.sample("members", "role=\"voter\"", voters);
@@ -83,7 +93,11 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("checkpoints_total", "Checkpoints completed.", &metrics.checkpoints),
         ("apply_pauses_total", "Times applying waited for a checkpoint.", &metrics.apply_pauses),
         ("proposals_total", "Writes taken from clients.", &metrics.proposals),
-        ("proposals_refused_total", "Requests refused by a full queue.", &metrics.proposals_refused),
+        (
+            "proposals_refused_total",
+            "Requests refused by a full queue.",
+            &metrics.proposals_refused,
+        ),
         ("forwards_total", "Writes sent to the leader.", &metrics.forwards),
         ("elections_total", "Elections started.", &metrics.elections),
         ("leader_changes_total", "Times another leader was seen.", &metrics.leader_changes),

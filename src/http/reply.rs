@@ -62,13 +62,7 @@ impl Response {
     /// An answer without a body.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self {
-            status,
-            content_type: TEXT,
-            headers: Vec::new(),
-            body: Body::Empty,
-            index: None,
-        }
+        Self { status, content_type: TEXT, headers: Vec::new(), body: Body::Empty, index: None }
     }
 
     /// Plain text.
@@ -183,11 +177,9 @@ impl Problem {
     pub fn failure(failure: Failure) -> Self {
         let detail = failure.to_string();
         match (failure.certainty, failure.reason) {
-            (Certainty::Unknown, _) => Self {
-                retryable: true,
-                outcome: Applied::Unknown,
-                ..Self::new(504, detail)
-            },
+            (Certainty::Unknown, _) => {
+                Self { retryable: true, outcome: Applied::Unknown, ..Self::new(504, detail) }
+            }
             (Certainty::NotApplied, Reason::Refused(_)) => Self::new(409, detail),
             (Certainty::NotApplied, _) => Self::unavailable(detail),
         }
@@ -214,4 +206,3 @@ impl From<WireError> for Response {
         Problem::new(error.status(), error.to_string()).into()
     }
 }
-

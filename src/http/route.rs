@@ -15,7 +15,7 @@ use super::{admin, consul, links, prometheus};
 use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
 use crate::node::{self, Ask, Client, Completion, Outcome, Phase};
-use crate::state::{is_reserved, URL_LEN_MAX};
+use crate::state::{URL_LEN_MAX, is_reserved};
 
 /// One line of the table: a path, the methods that this handler takes, the handler.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bowline::error::{Failure, Reason};
 use bowline::http::front::{FrontHandle, Patience, mio, tiny};
@@ -45,6 +45,7 @@ pub struct Node {
 
 struct Mind {
     mood: Mood,
+    deaf: bool,
     state: State<MemoryStore>,
     views: Views,
     /// Links made elsewhere, which arrive here with the next read index.
@@ -58,11 +59,7 @@ struct Mind {
 
 impl Node {
     pub fn start(options: Options) -> Self {
-        Self::start_with_queue(options, 1024)
-    }
-
-    pub fn start_with_queue(options: Options, queue: usize) -> Self {
-        let (sender, requests) = crossbeam_channel::bounded(queue);
+        let (sender, requests) = crossbeam_channel::bounded(1024);
         let views = Views::default();
         let status = Arc::new(RwLock::new(Arc::new(status_of_three())));
         let roster = Roster::default();
@@ -79,6 +76,7 @@ impl Node {
         );
         let mut mind = Mind {
             mood: Mood::Fine,
+            deaf: false,
             state: State::new(MemoryStore::default(), ClusterId::default()),
             views,
             elsewhere: Vec::new(),
@@ -90,7 +88,7 @@ impl Node {
         let mind = Arc::new(Mutex::new(mind));
         let service = Service::new(client, options);
         let thread = (Arc::clone(&mind), completions.clone());
-        std::thread::spawn(move || answer_all(&requests, &thread.0, &thread.1));
+        std::thread::spawn(move || answer_all(requests, &thread.0, &thread.1));
         Self { service, metrics, roster, status, mind, completions }
     }
 
@@ -109,6 +107,16 @@ impl Node {
         let batch: Vec<_> = kept.into_iter().filter_map(|request| mind.answer(request)).collect();
         drop(mind);
         self.completions.deliver(batch);
+    }
+
+    /// Takes no more requests: to a client the same as a queue that stays full.
+    pub fn hang_up(&self) {
+        self.mind.lock().deaf = true;
+        let ticket = self.service.client().ticket(u16::MAX);
+        let request = Request { ticket, deadline: Instant::now(), ask: Ask::ReadIndex };
+        while self.service.client().submit(request.clone()).is_ok() {
+            std::thread::yield_now();
+        }
     }
 
     /// Makes a link on this node, behind the back of HTTP. Returns its key.
@@ -138,9 +146,12 @@ impl Node {
     }
 }
 
-fn answer_all(requests: &Receiver<Request>, mind: &Mutex<Mind>, completions: &Completions) {
+fn answer_all(requests: Receiver<Request>, mind: &Mutex<Mind>, completions: &Completions) {
     while let Ok(first) = requests.recv() {
         let mut mind = mind.lock();
+        if mind.deaf {
+            return;
+        }
         let waiting: Vec<_> = std::iter::once(first).chain(requests.try_iter()).collect();
         let batch = waiting.into_iter().filter_map(|request| mind.answer(request)).collect();
         drop(mind);
@@ -396,7 +407,11 @@ impl Wire {
 
     /// Waits for the server's end of the stream, and for nothing before it.
     pub fn expect_end(&mut self) {
-        assert!(!self.fill() && self.buffer.is_empty(), "{:?}", String::from_utf8_lossy(&self.buffer));
+        assert!(
+            !self.fill() && self.buffer.is_empty(),
+            "{:?}",
+            String::from_utf8_lossy(&self.buffer)
+        );
     }
 
     /// Reads once; false at the end of the stream.

@@ -243,9 +243,7 @@ impl Connection {
             }
             let (exchange, response) = match self.decoder.next() {
                 None => return false,
-                Some(Ok(request)) => {
-                    (Exchange::of(&request), desk.call(&request, self.next))
-                }
+                Some(Ok(request)) => (Exchange::of(&request), desk.call(&request, self.next)),
                 Some(Err(error)) => (Exchange::refused(), Some(desk.service.refuse(error))),
             };
             self.next.answer += 1;

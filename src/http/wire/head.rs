@@ -232,9 +232,9 @@ fn digits(value: &[u8]) -> Result<u64, WireError> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(WireError::Length);
     }
-    Ok(value.iter().fold(0_u64, |sum, digit| {
-        sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-    }))
+    Ok(value
+        .iter()
+        .fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
 }
 
 /// Whether a byte may stand in a host with port (RFC 3986, 3.2.2), user information excluded.

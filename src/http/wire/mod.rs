@@ -17,8 +17,8 @@ mod head;
 use bytes::Bytes;
 
 pub use decoder::{Decoder, Stage};
-pub use encode::{CONTINUE, Clock, Exchange, encode};
 pub(in crate::http) use encode::reason;
+pub use encode::{CONTINUE, Clock, Exchange, encode};
 pub use head::{Framing, Head};
 
 /// Request methods that some route may take; all others are [`Method::Other`].
