@@ -1,4 +1,5 @@
 //! What is a request, byte by byte.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use bowline::http::wire::{Decoder, Limits, Method, Request, Stage, Version, WireError};
 use proptest::prelude::*;

@@ -179,7 +179,7 @@ pub(super) fn remove_peer(service: &Service, request: &Request) -> Step {
 }
 
 /// The answer to a transfer or a removal.
-pub(super) fn done(body: &'static str, completion: Completion) -> Step {
+pub(super) fn done(body: &'static str, completion: &Completion) -> Step {
     let response = match completion.outcome {
         Outcome::Failed(failure) => {
             let text = failure.to_string();

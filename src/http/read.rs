@@ -123,10 +123,10 @@ impl Service {
     /// Answers a read that waited for the state to become fresh.
     pub(super) fn read_again(
         &self,
-        read: Read,
+        read: &Read,
         min_index: u64,
         lenient: bool,
-        completion: Completion,
+        completion: &Completion,
     ) -> Response {
         let view = self.client.view();
         let failure = match completion.outcome {
@@ -143,7 +143,7 @@ impl Service {
                 view.applied()
             ))
             .into(),
-            failure => match (self.look(&read, &view), failure) {
+            failure => match (self.look(read, &view), failure) {
                 (Seen::Found(response) | Seen::Missing(response), None)
                 | (Seen::Found(response), Some(_)) => response,
                 (Seen::Missing(response), Some(failure)) => {

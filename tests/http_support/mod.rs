@@ -88,7 +88,11 @@ impl Node {
         let mind = Arc::new(Mutex::new(mind));
         let service = Service::new(client, options);
         let thread = (Arc::clone(&mind), completions.clone());
-        std::thread::spawn(move || answer_all(requests, &thread.0, &thread.1));
+        std::thread::spawn(move || {
+            // Owned here, so that hanging up closes the channel.
+            let requests = requests;
+            answer_all(&requests, &thread.0, &thread.1);
+        });
         Self { service, metrics, roster, status, mind, completions }
     }
 
@@ -146,7 +150,7 @@ impl Node {
     }
 }
 
-fn answer_all(requests: Receiver<Request>, mind: &Mutex<Mind>, completions: &Completions) {
+fn answer_all(requests: &Receiver<Request>, mind: &Mutex<Mind>, completions: &Completions) {
     while let Ok(first) = requests.recv() {
         let mut mind = mind.lock();
         if mind.deaf {
