@@ -1,7 +1,11 @@
 //! One running node: the threads, how they are wired, and how they stop.
 
 mod client;
+pub mod log_reader;
+pub mod log_writer;
 mod status;
 
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
+pub use log_reader::{ReadDone, ReadFor, ReadRequest};
+pub use log_writer::{LogDone, LogWrite};
 pub use status::{MemberStatus, Phase, Status};

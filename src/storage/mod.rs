@@ -1,5 +1,19 @@
 //! What is on disk: the log, the vote, the state.
+//!
+//! A node's data directory ([`DataDir`]) holds three things of different nature. The *log* ([`wal`]) is
+//! the promise: what a node has acknowledged is in it and durable. The *vote* ([`VoteFile`]) is the
+//! other promise. The *state* ([`Store`]) is only what follows from the log; it may lag behind, and is
+//! brought up again by replaying.
 
+mod data_dir;
+mod files;
 mod store;
+mod vote;
+pub mod wal;
 
-pub use store::{MemoryStore, Rows, StoreError, Table, View, Views};
+pub use data_dir::{DataDir, Identity, OpenError};
+pub use store::{
+    Checkpoint, MemoryStore, Rows, Store, StoreError, StoreOptions, Table, View, Views,
+};
+pub use vote::{VoteError, VoteFile};
+pub use wal::{Recovered, Synced, Wal, WalError, WalOptions, WalReader, WalWriter};

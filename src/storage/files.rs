@@ -1,0 +1,61 @@
+//! What every small file here is written with: whole or not at all, and with its directory.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rustix::fs::{Advice, fadvise};
+
+/// Makes the names in a directory durable: a file is not safe before its name is.
+///
+/// # Errors
+/// When the directory cannot be opened or synced.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Puts `bytes` under `dir/name` so that a crash leaves the old file or the new one.
+///
+/// # Errors
+/// When any step fails; the old file then still stands.
+pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(temporary_name(name));
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, dir.join(name))?;
+    sync_dir(dir)
+}
+
+/// What a half-written `name` is called.
+#[must_use]
+pub fn temporary_name(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
+/// Makes sure that what is read from now on is what the disk holds.
+///
+/// After a failed fsync the kernel keeps pages that never reached the disk and calls them clean; a
+/// process that starts anew would read them, find every checksum right and acknowledge what a power
+/// cut takes away. So: write out what is dirty, then forget what is cached.
+///
+/// # Errors
+/// When the file cannot be written out: its content cannot be trusted.
+pub fn settle(file: &File) -> io::Result<()> {
+    file.sync_data()?;
+    fadvise(file, 0, None, Advice::DontNeed)?;
+    Ok(())
+}
+
+/// Random bytes from the operating system.
+///
+/// # Panics
+/// When the system has none, which Linux has ruled out.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).expect("the system's random source never fails");
+    bytes
+}

@@ -1,0 +1,258 @@
+//! The applier's side of the state.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::checkpointer::{Checkpointer, Written};
+use super::disk::{Checkpoint, Disk};
+use super::layer::Value;
+use super::view::{Layers, View, Views};
+use super::{Rows, StoreError, Table, assert_row_key};
+use crate::metrics::Metrics;
+
+/// How many times [`StoreOptions::checkpoint_bytes`] may gather behind a running checkpoint.
+const BACKLOG_FACTOR: u64 = 4;
+
+/// When checkpoints are made, and what they may keep in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Recent rows are checkpointed when they take about this many bytes of memory. Memory use is up
+    /// to six times as much; a larger value writes fewer bytes in all, and makes a restart longer.
+    pub checkpoint_bytes: u64,
+    /// Recent rows are checkpointed when the last checkpoint is this old: bounds how much of the log
+    /// a quiet node replays.
+    pub checkpoint_interval: Duration,
+    /// Bytes of the checkpoint that are kept in memory for reading.
+    pub cache_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            checkpoint_bytes: 32 << 20,
+            checkpoint_interval: Duration::from_secs(10),
+            cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The state as the applier sees and changes it.
+pub struct Store {
+    options: StoreOptions,
+    metrics: Arc<Metrics>,
+    layers: Layers,
+    /// The version that rows are written under now; what is published ends below it.
+    version: u64,
+    /// As of the last publication.
+    applied: u64,
+    meta: Bytes,
+    /// Rows were written since.
+    changed: bool,
+    durable: u64,
+    checkpointed_at: Instant,
+    views: Views,
+    /// None for a store without a disk.
+    checkpointer: Option<Checkpointer>,
+}
+
+impl Store {
+    /// Opens the state in `dir`, or begins an empty one; what the checkpoint there says comes along. It
+    /// is published as the first view.
+    ///
+    /// # Errors
+    /// When the checkpoint is damaged, newer than this program, in use or unreadable: one line with
+    /// the path and what to do.
+    pub fn open(
+        dir: &Path,
+        options: StoreOptions,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Views, Option<Checkpoint>), StoreError> {
+        let disk = Disk::open(dir, &options)?;
+        let snapshot = disk.snapshot();
+        let checkpoint = snapshot.checkpoint()?;
+        let layers = Layers { disk: Some(snapshot), ..Layers::default() };
+        let mut store = Self::new(options, metrics, layers);
+        store.checkpointer = Some(Checkpointer::start(disk)?);
+        if let Some(checkpoint) = &checkpoint {
+            store.applied = checkpoint.applied;
+            store.meta = checkpoint.meta.clone();
+        }
+        store.publish_layers();
+        let views = store.views.clone();
+        Ok((store, views, checkpoint))
+    }
+
+    /// An empty state that is never checkpointed, for tests of what reads and writes it.
+    #[must_use]
+    pub fn in_memory() -> (Self, Views) {
+        let store = Self::new(StoreOptions::default(), Arc::default(), Layers::default());
+        let views = store.views.clone();
+        (store, views)
+    }
+
+    fn new(options: StoreOptions, metrics: Arc<Metrics>, layers: Layers) -> Self {
+        Self {
+            options,
+            metrics,
+            layers,
+            version: 1,
+            applied: 0,
+            meta: Bytes::new(),
+            changed: false,
+            durable: 0,
+            checkpointed_at: Instant::now(),
+            views: Views::default(),
+            checkpointer: None,
+        }
+    }
+
+    /// Makes everything that was written up to now visible as one view, as of index `applied`.
+    ///
+    /// # Panics
+    /// When `applied` goes back.
+    pub fn publish(&mut self, applied: u64, meta: Bytes) {
+        assert!(applied >= self.applied, "applied goes from {} to {applied}", self.applied);
+        self.applied = applied;
+        self.meta = meta;
+        self.version += 1;
+        self.changed = false;
+        self.publish_layers();
+    }
+
+    fn publish_layers(&self) {
+        let (published, meta) = (self.version - 1, self.meta.clone());
+        self.views.publish(View::new(self.layers.clone(), published, self.applied, meta));
+    }
+
+    /// Begins a checkpoint when one is due, and takes over one that is done. To be called after each
+    /// [`Store::publish`], and now and then when nothing is applied. When far more was written than a
+    /// running checkpoint can keep up with, this waits for it, and counts that.
+    ///
+    /// # Errors
+    /// When a checkpoint failed: the node must stop.
+    ///
+    /// # Panics
+    /// When rows were written since the last publication.
+    pub fn maintain(&mut self) -> Result<(), StoreError> {
+        assert!(!self.changed, "only published rows can be checkpointed");
+        let Some(checkpointer) = &self.checkpointer else { return Ok(()) };
+        if self.layers.frozen.is_some()
+            && let Some(written) = checkpointer.poll()?
+        {
+            self.adopt(written);
+        }
+        let limit = self.options.checkpoint_bytes;
+        if self.layers.frozen.is_some() && self.layers.recent.bytes() > BACKLOG_FACTOR * limit {
+            self.metrics.apply_pauses.inc();
+            self.finish()?;
+        }
+        let due = self.layers.recent.bytes() >= limit
+            || self.checkpointed_at.elapsed() >= self.options.checkpoint_interval;
+        if due {
+            self.freeze();
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint of all that is published, and waits until it is durable.
+    ///
+    /// # Errors
+    /// When it failed: the node must stop.
+    ///
+    /// # Panics
+    /// As [`Store::maintain`].
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        assert!(!self.changed, "only published rows can be checkpointed");
+        self.finish()?;
+        self.freeze();
+        self.finish()
+    }
+
+    /// The index up to which a checkpoint is durable that this process saw succeed: the log may be
+    /// purged below it. 0 before the first.
+    #[must_use]
+    pub fn durable_checkpoint(&self) -> u64 {
+        self.durable
+    }
+
+    /// Waits for a running checkpoint and lets go of the disk. What was not checkpointed is in the log.
+    /// The directory can be opened again when the last [`View`] of it is gone too.
+    ///
+    /// # Errors
+    /// When the running checkpoint failed.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.finish()
+    }
+
+    /// Hands what is published to the checkpoint thread, if it is free and there is anything new.
+    fn freeze(&mut self) {
+        let Some(checkpointer) = &self.checkpointer else { return };
+        if self.layers.frozen.is_some() || self.applied == self.durable {
+            return;
+        }
+        let layer = std::mem::take(&mut self.layers.recent);
+        self.layers.frozen = Some(Arc::clone(&layer));
+        let checkpoint = Checkpoint { applied: self.applied, meta: self.meta.clone() };
+        checkpointer.begin(layer, checkpoint);
+        self.checkpointed_at = Instant::now();
+        self.publish_layers();
+    }
+
+    /// Waits for a running checkpoint.
+    fn finish(&mut self) -> Result<(), StoreError> {
+        if let Some(checkpointer) = &self.checkpointer
+            && self.layers.frozen.is_some()
+        {
+            let written = checkpointer.wait()?;
+            self.adopt(written);
+        }
+        Ok(())
+    }
+
+    /// Reads from the new checkpoint what was in memory.
+    fn adopt(&mut self, written: Written) {
+        self.metrics.checkpoints.inc();
+        self.metrics.checkpoint_time.observe(written.took);
+        self.durable = written.applied;
+        self.layers.disk = Some(written.disk);
+        let frozen = self.layers.frozen.take();
+        self.publish_layers();
+        if let (Some(frozen), Some(checkpointer)) = (frozen, &self.checkpointer) {
+            checkpointer.forget(frozen);
+        }
+    }
+
+    fn set(&mut self, key: &[u8], value: Value) {
+        assert_row_key(key);
+        self.changed = true;
+        self.layers.recent.set(key, self.version, value);
+    }
+}
+
+impl Rows for Store {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.layers.get(key, self.version)
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        self.layers.scan(from, to, self.version, visit)
+    }
+}
+
+impl Table for Store {
+    fn put(&mut self, key: &[u8], value: Bytes) {
+        self.set(key, Some(value));
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        self.set(key, None);
+    }
+}

@@ -1,0 +1,79 @@
+//! The replicated state: rows in order, in two layers.
+//!
+//! **Recent** rows, those written since the last checkpoint, are in memory ([`layer`]), each with the
+//! number of the batch that wrote it; nothing is ever overwritten, so a reader that knows up to which
+//! batch it may look needs no lock. **The checkpoint** is on disk ([`disk`]). When recent rows get
+//! many, or old, they are *frozen*, a new empty layer takes over, and the thread `checkpoint` writes
+//! the frozen ones in key order into the checkpoint: one sorted run, together with the meta row that
+//! says as of which index it is, durable and visible at once. After a crash the log is replayed
+//! from there.
+//!
+//! Readers take a [`View`]: both layers and the checkpoint as of one applied index. The applier owns the
+//! [`Store`], and publishes a view after each batch.
+//!
+//! Row keys are not empty and do not begin with a zero byte: that is the meta row's.
+
+use bytes::Bytes;
+
+mod apply;
+mod checkpointer;
+mod disk;
+mod layer;
+mod memory;
+mod merge;
+mod view;
+
+pub use apply::{Store, StoreOptions};
+pub use disk::Checkpoint;
+pub use memory::MemoryStore;
+pub use view::{View, Views};
+
+/// Longest row key, in bytes.
+pub const KEY_BYTES_MAX: usize = 16 << 10;
+
+/// The store cannot be read or written; the node must not go on applying.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// Ordered rows, read.
+pub trait Rows {
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Hands the rows from key `from` on, and below key `to` if there is one, to `visit` in the order
+    /// of their keys, until it returns false.
+    ///
+    /// # Errors
+    /// When the disk cannot be read; `visit` has seen the rows before then.
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError>;
+}
+
+/// Rows that can be changed; reading sees the changes at once.
+pub trait Table: Rows {
+    /// Sets a row.
+    ///
+    /// # Panics
+    /// When the key is empty, begins with a zero byte or is longer than [`KEY_BYTES_MAX`].
+    fn put(&mut self, key: &[u8], value: Bytes);
+
+    /// Removes a row, if it is there.
+    ///
+    /// # Panics
+    /// As [`Table::put`].
+    fn delete(&mut self, key: &[u8]);
+}
+
+/// Checks a row key; see [`Table::put`].
+fn assert_row_key(key: &[u8]) {
+    let fits = key.first().is_some_and(|byte| *byte != 0) && key.len() <= KEY_BYTES_MAX;
+    assert!(fits, "row key {key:?}");
+}
