@@ -15,8 +15,7 @@ use super::route::{Service, Step, Then};
 use super::wire::Request;
 use super::{admin, links};
 use crate::error::Reason;
-use crate::node::{Ask, Completion, Outcome};
-use crate::storage::View;
+use crate::node::{Ask, Completion, Outcome, View};
 
 /// What is read.
 #[derive(Debug)]
@@ -129,7 +128,7 @@ impl Service {
         completion: &Completion,
     ) -> Response {
         let view = self.client.view();
-        let failure = match completion.outcome {
+        let failure = match &completion.outcome {
             Outcome::Failed(failure) => Some(failure),
             Outcome::Readable | Outcome::Written(_) | Outcome::Done => None,
         };

@@ -9,3 +9,6 @@ pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, S
 pub use log_reader::{ReadDone, ReadFor, ReadRequest};
 pub use log_writer::{LogDone, LogWrite};
 pub use status::{MemberStatus, Phase, Status};
+
+/// The state as readers see it; named here for those who must not name the storage.
+pub use crate::storage::View;

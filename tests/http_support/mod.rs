@@ -16,7 +16,7 @@ use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
 use bowline::state::{At, Command, State};
-use bowline::storage::{MemoryStore, View, Views};
+use bowline::storage::Store;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
@@ -46,8 +46,7 @@ pub struct Node {
 struct Mind {
     mood: Mood,
     deaf: bool,
-    state: State<MemoryStore>,
-    views: Views,
+    state: State<Store>,
     /// Links made elsewhere, which arrive here with the next read index.
     elsewhere: Vec<Bytes>,
     /// What was asked and not answered yet.
@@ -60,7 +59,7 @@ struct Mind {
 impl Node {
     pub fn start(options: Options) -> Self {
         let (sender, requests) = crossbeam_channel::bounded(1024);
-        let views = Views::default();
+        let (store, views) = Store::in_memory();
         let status = Arc::new(RwLock::new(Arc::new(status_of_three())));
         let roster = Roster::default();
         roster.publish(roster_of_three());
@@ -68,7 +67,7 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let client = Client::new(
             sender,
-            views.clone(),
+            views,
             Arc::clone(&status),
             roster.clone(),
             completions.clone(),
@@ -77,8 +76,7 @@ impl Node {
         let mut mind = Mind {
             mood: Mood::Fine,
             deaf: false,
-            state: State::new(MemoryStore::default(), ClusterId::default()),
-            views,
+            state: State::new(store, ClusterId::default()),
             elsewhere: Vec::new(),
             kept: Vec::new(),
             log: Vec::new(),
@@ -221,15 +219,10 @@ impl Mind {
         let index = self.state.summary().applied + 1;
         let at = At { index, term: 3, clock_ms: index * 10, wall_ms: 0 };
         let reply = self.state.apply_command(at, write, command).unwrap();
-        publish(&self.views, &self.state);
+        let meta = self.state.summary_bytes();
+        self.state.table_mut().publish(index, meta);
         reply
     }
-}
-
-/// Publishes the state as a view; the one place that knows how views are made.
-fn publish(views: &Views, state: &State<MemoryStore>) {
-    let applied = state.summary().applied;
-    views.publish(View::new(applied, state.summary_bytes(), state.table().clone()));
 }
 
 /// Member 1 speaks; member 2 leads; member 3 learns.
