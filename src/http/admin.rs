@@ -7,9 +7,8 @@ use super::read::Read;
 use super::reply::{Problem, Response};
 use super::route::{Service, Step};
 use super::wire::Request;
-use crate::node::{Phase, Status};
+use crate::node::{Phase, Status, View};
 use crate::state::Summary;
-use crate::storage::View;
 
 /// `GET /readyz`: whether this node should get traffic: it knows a leader, and its state is as fresh
 /// as the cluster was when it came up.

@@ -179,8 +179,8 @@ pub(super) fn remove_peer(service: &Service, request: &Request) -> Step {
 }
 
 /// The answer to a transfer or a removal.
-pub(super) fn done(body: &'static str, completion: Completion) -> Step {
-    let response = match completion.outcome {
+pub(super) fn done(body: &'static str, completion: &Completion) -> Step {
+    let response = match &completion.outcome {
         Outcome::Failed(failure) => {
             let text = failure.to_string();
             match (failure.certainty, failure.reason) {

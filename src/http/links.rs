@@ -8,9 +8,8 @@ use super::read::{Read, Seen};
 use super::reply::{Body, Problem, Response, Value};
 use super::route::{Service, Step, Then};
 use super::wire::Request;
-use crate::node::{Ask, Completion, Outcome, Status};
+use crate::node::{Ask, Completion, Outcome, Status, View};
 use crate::state::{self, Command, Link, Reply};
-use crate::storage::View;
 
 /// How long a redirect may be remembered, and by whom: long enough to take the load off, short
 /// enough that an edited or removed link is noticed.

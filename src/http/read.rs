@@ -15,8 +15,7 @@ use super::route::{Service, Step, Then};
 use super::wire::Request;
 use super::{admin, links};
 use crate::error::Reason;
-use crate::node::{Ask, Completion, Outcome};
-use crate::storage::View;
+use crate::node::{Ask, Completion, Outcome, View};
 
 /// What is read.
 #[derive(Debug)]
@@ -123,13 +122,13 @@ impl Service {
     /// Answers a read that waited for the state to become fresh.
     pub(super) fn read_again(
         &self,
-        read: Read,
+        read: &Read,
         min_index: u64,
         lenient: bool,
-        completion: Completion,
+        completion: &Completion,
     ) -> Response {
         let view = self.client.view();
-        let failure = match completion.outcome {
+        let failure = match &completion.outcome {
             Outcome::Failed(failure) => Some(failure),
             Outcome::Readable | Outcome::Written(_) | Outcome::Done => None,
         };
@@ -143,7 +142,7 @@ impl Service {
                 view.applied()
             ))
             .into(),
-            failure => match (self.look(&read, &view), failure) {
+            failure => match (self.look(read, &view), failure) {
                 (Seen::Found(response) | Seen::Missing(response), None)
                 | (Seen::Found(response), Some(_)) => response,
                 (Seen::Missing(response), Some(failure)) => {

@@ -250,9 +250,9 @@ impl Service {
         let step = match then {
             Then::Created => links::created(self, completion),
             Then::Read { read, min_index, lenient } => {
-                self.read_again(read, min_index, lenient.is_some(), completion).into()
+                self.read_again(&read, min_index, lenient.is_some(), &completion).into()
             }
-            Then::ConsulDone(body) => consul::done(body, completion),
+            Then::ConsulDone(body) => consul::done(body, &completion),
         };
         self.finish(route, step)
     }

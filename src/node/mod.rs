@@ -29,3 +29,6 @@ pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, S
 pub use clock::Clock;
 pub use run::run;
 pub use status::{MemberStatus, Phase, Status};
+
+/// The state as readers see it; named here for those who must not name the storage.
+pub use crate::storage::View;

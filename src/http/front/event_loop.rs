@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::Patience;
 use super::connection::{Connection, Turn};
 use super::desk::{Desk, Place};
-use super::mio::Acceptor;
+use super::mio::{Acceptor, PAUSE};
 use super::slab::Slab;
 use crate::http::route;
 use crate::http::wire::Decoder;
@@ -199,7 +199,7 @@ impl EventLoop {
             self.adopt(stream, now);
         }
         if arrivals.shed {
-            self.shed();
+            self.shed(now);
         }
         if arrivals.stop && self.stop_at.is_none() {
             self.stop_at = Some(now + self.patience.stop);
@@ -295,11 +295,14 @@ impl EventLoop {
         self.next_sweep = now + SWEEP.min(shortest / 4).max(Duration::from_millis(10));
     }
 
-    /// Closes the longest idle sixteenth of the connections, to make room.
-    fn shed(&mut self) {
-        let idle = self.connections.iter_mut();
-        let mut idle: Vec<_> =
-            idle.filter_map(|(slot, it)| Some((it.idle_since()?, slot))).collect();
+    /// Closes the longest idle sixteenth of the connections, to make room. Not those that have only
+    /// just come: their request is still under way.
+    fn shed(&mut self, now: Instant) {
+        let all = self.connections.iter_mut();
+        let mut idle: Vec<_> = all
+            .filter_map(|(slot, it)| Some((it.idle_since()?, slot)))
+            .filter(|(since, _)| now.saturating_duration_since(*since) >= PAUSE)
+            .collect();
         idle.sort_unstable();
         for (_, slot) in idle.iter().take(idle.len().div_ceil(16)) {
             self.desk.service.client().metrics.http_shed.inc();

@@ -21,7 +21,7 @@ use crate::http::Service;
 /// Connections accepted before those there get their turn.
 const ACCEPT_MAX: usize = 64;
 /// How long to leave the backlog alone when there is no room.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// How often a lack of room is told at most.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -64,6 +64,7 @@ pub fn start_with(
         listener,
         ready: true,
         retry_at: None,
+        held: None,
         next: 0,
         inboxes: inboxes.clone(),
         open: Arc::clone(&open),
@@ -91,6 +92,8 @@ pub(super) struct Acceptor {
     /// Connections may be waiting.
     ready: bool,
     retry_at: Option<Instant>,
+    /// Accepted, but there was no room. Only so can be known that somebody waits.
+    held: Option<TcpStream>,
     /// Whose turn it is to get one.
     next: usize,
     inboxes: Vec<Arc<Inbox>>,
@@ -118,41 +121,54 @@ impl Acceptor {
         }
         self.retry_at = None;
         for _ in 0..ACCEPT_MAX {
+            let stream = match self.held.take().map_or_else(|| self.take(), |held| Ok(Some(held))) {
+                Ok(Some(stream)) => stream,
+                Ok(None) => {
+                    self.ready = false;
+                    break;
+                }
+                Err(error) => {
+                    self.pause(now, &error);
+                    break;
+                }
+            };
             if self.open.load(Ordering::Relaxed) >= self.open_max {
-                self.pause(now, &"as many connections as allowed");
+                self.held = Some(stream);
+                self.pause(now, &"as many are open as are allowed");
                 break;
             }
+            self.open.fetch_add(1, Ordering::Relaxed);
+            let inbox = &self.inboxes[self.next];
+            self.next = (self.next + 1) % self.inboxes.len();
+            if Arc::ptr_eq(inbox, own) {
+                share.push(stream);
+            } else {
+                inbox.give(stream);
+            }
+        }
+        share
+    }
+
+    /// The next connection of the backlog, if there is one.
+    fn take(&self) -> io::Result<Option<TcpStream>> {
+        loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     // Answers are written whole; nothing is gained by holding back their ends. A
                     // failure means that the client has gone, which reading will tell.
                     let _ = stream.set_nodelay(true);
-                    self.open.fetch_add(1, Ordering::Relaxed);
-                    let inbox = &self.inboxes[self.next];
-                    self.next = (self.next + 1) % self.inboxes.len();
-                    if Arc::ptr_eq(inbox, own) {
-                        share.push(stream);
-                    } else {
-                        inbox.give(stream);
-                    }
+                    return Ok(Some(stream));
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => {
-                        self.ready = false;
-                        break;
-                    }
+                    ErrorKind::WouldBlock => return Ok(None),
                     // This one gave up while it waited.
                     ErrorKind::ConnectionAborted
                     | ErrorKind::ConnectionReset
                     | ErrorKind::Interrupted => {}
-                    _ => {
-                        self.pause(now, &error);
-                        break;
-                    }
+                    _ => return Err(error),
                 },
             }
         }
-        share
     }
 
     fn pause(&mut self, now: Instant, why: &dyn std::fmt::Display) {

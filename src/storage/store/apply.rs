@@ -182,6 +182,7 @@ impl Store {
     }
 
     /// Waits for a running checkpoint and lets go of the disk. What was not checkpointed is in the log.
+    /// The directory can be opened again when the last [`View`] of it is gone too.
     ///
     /// # Errors
     /// When the running checkpoint failed.

@@ -128,12 +128,16 @@ struct DiskViewInner {
 impl DiskView {
     /// What it says about itself; none when nothing was ever written.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
-        let row = self.get(META_KEY)?;
+        let row = self.read(META_KEY)?;
         row.map(|row| Checkpoint::decode(&row, &self.0.path)).transpose()
     }
 
-    /// The value under a key.
+    /// The value under a row key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        if key < FIRST_ROW { Ok(None) } else { self.read(key) }
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let value = self.0.snapshot.get(&self.0.tree, key).map_err(|error| self.failed(&error))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }

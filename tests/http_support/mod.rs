@@ -1,0 +1,425 @@
+//! A node's stand-in behind the real HTTP surface, and a client that says exactly what it is told.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part of it")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bowline::error::{Failure, Reason};
+use bowline::http::front::{FrontHandle, Patience, mio, tiny};
+use bowline::http::{Options, Service};
+use bowline::ids::{ClusterId, WriteId};
+use bowline::membership::{Roster, RosterEntry, RosterStatus};
+use bowline::metrics::Metrics;
+use bowline::node::{
+    Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
+};
+use bowline::state::{At, Command, State};
+use bowline::storage::Store;
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+use parking_lot::{Mutex, RwLock};
+
+/// How the node behaves.
+#[derive(Clone, Debug, Default)]
+pub enum Mood {
+    /// Does what it is asked.
+    #[default]
+    Fine,
+    /// Fails everything like this.
+    Fails(Failure),
+    /// Keeps requests to itself until its mood changes.
+    Silent,
+}
+
+/// A node without a cluster: one thread that answers requests in order.
+pub struct Node {
+    pub service: Service,
+    pub metrics: Arc<Metrics>,
+    pub roster: Roster,
+    status: Arc<RwLock<Arc<Status>>>,
+    mind: Arc<Mutex<Mind>>,
+    completions: Completions,
+}
+
+struct Mind {
+    mood: Mood,
+    deaf: bool,
+    state: State<Store>,
+    /// Links made elsewhere, which arrive here with the next read index.
+    elsewhere: Vec<Bytes>,
+    /// What was asked and not answered yet.
+    kept: Vec<Request>,
+    /// What was asked for besides writes and reads.
+    pub log: Vec<String>,
+    seq: u64,
+}
+
+impl Node {
+    pub fn start(options: Options) -> Self {
+        let (sender, requests) = crossbeam_channel::bounded(1024);
+        let (store, views) = Store::in_memory();
+        let status = Arc::new(RwLock::new(Arc::new(status_of_three())));
+        let roster = Roster::default();
+        roster.publish(roster_of_three());
+        let completions = Completions::default();
+        let metrics = Arc::new(Metrics::default());
+        let client = Client::new(
+            sender,
+            views,
+            Arc::clone(&status),
+            roster.clone(),
+            completions.clone(),
+            Arc::clone(&metrics),
+        );
+        let mut mind = Mind {
+            mood: Mood::Fine,
+            deaf: false,
+            state: State::new(store, ClusterId::default()),
+            elsewhere: Vec::new(),
+            kept: Vec::new(),
+            log: Vec::new(),
+            seq: 0,
+        };
+        mind.open_session();
+        let mind = Arc::new(Mutex::new(mind));
+        let service = Service::new(client, options);
+        let thread = (Arc::clone(&mind), completions.clone());
+        std::thread::spawn(move || {
+            // Owned here, so that hanging up closes the channel.
+            let requests = requests;
+            answer_all(&requests, &thread.0, &thread.1);
+        });
+        Self { service, metrics, roster, status, mind, completions }
+    }
+
+    /// Changes what the node says about itself.
+    pub fn set_status(&self, change: impl FnOnce(&mut Status)) {
+        let mut status = (**self.status.read()).clone();
+        change(&mut status);
+        *self.status.write() = Arc::new(status);
+    }
+
+    /// Changes the mood; what was kept is answered in the new one.
+    pub fn set_mood(&self, mood: Mood) {
+        let mut mind = self.mind.lock();
+        mind.mood = mood;
+        let kept = std::mem::take(&mut mind.kept);
+        let batch: Vec<_> = kept.into_iter().filter_map(|request| mind.answer(request)).collect();
+        drop(mind);
+        self.completions.deliver(batch);
+    }
+
+    /// Takes no more requests: to a client the same as a queue that stays full.
+    pub fn hang_up(&self) {
+        self.mind.lock().deaf = true;
+        let ticket = self.service.client().ticket(u16::MAX);
+        let request = Request { ticket, deadline: Instant::now(), ask: Ask::ReadIndex };
+        while self.service.client().submit(request.clone()).is_ok() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Makes a link on this node, behind the back of HTTP. Returns its key.
+    pub fn make_link(&self, url: &str) -> String {
+        self.mind.lock().create(Bytes::copy_from_slice(url.as_bytes())).0
+    }
+
+    /// Makes a link on another node: it comes with the next read index.
+    pub fn make_link_elsewhere(&self, url: &str) {
+        self.mind.lock().elsewhere.push(Bytes::copy_from_slice(url.as_bytes()));
+    }
+
+    /// What was asked for besides writes and reads.
+    pub fn log(&self) -> Vec<String> {
+        self.mind.lock().log.clone()
+    }
+
+    pub fn applied(&self) -> u64 {
+        self.mind.lock().state.summary().applied
+    }
+
+    /// Waits until so many requests are kept unanswered.
+    pub fn wait_until_kept(&self, count: usize) {
+        while self.mind.lock().kept.len() < count {
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn answer_all(requests: &Receiver<Request>, mind: &Mutex<Mind>, completions: &Completions) {
+    while let Ok(first) = requests.recv() {
+        let mut mind = mind.lock();
+        if mind.deaf {
+            return;
+        }
+        let waiting: Vec<_> = std::iter::once(first).chain(requests.try_iter()).collect();
+        let batch = waiting.into_iter().filter_map(|request| mind.answer(request)).collect();
+        drop(mind);
+        completions.deliver(batch);
+    }
+}
+
+impl Mind {
+    fn answer(&mut self, request: Request) -> Option<Completion> {
+        let outcome = match &self.mood {
+            Mood::Silent => {
+                self.kept.push(request);
+                return None;
+            }
+            Mood::Fails(failure) => Outcome::Failed(*failure),
+            Mood::Fine => self.act(&request.ask),
+        };
+        let index = self.state.summary().applied;
+        Some(Completion { ticket: request.ticket, index, outcome })
+    }
+
+    fn act(&mut self, ask: &Ask) -> Outcome {
+        match ask {
+            Ask::Write(command) => Outcome::Written(self.apply(command)),
+            Ask::ReadIndex => {
+                for url in std::mem::take(&mut self.elsewhere) {
+                    self.create(url);
+                }
+                Outcome::Readable
+            }
+            Ask::Transfer(Some(9)) => {
+                Outcome::Failed(Failure::not_applied(Reason::Refused("9 cannot lead")))
+            }
+            Ask::Transfer(target) => {
+                self.log.push(format!("transfer {target:?}"));
+                Outcome::Done
+            }
+            Ask::Remove(id) => {
+                self.log.push(format!("remove {id}"));
+                Outcome::Done
+            }
+        }
+    }
+
+    fn create(&mut self, url: Bytes) -> (String, bool) {
+        match self.apply(&Command::CreateLink { url }.encode()) {
+            bowline::state::Reply::Link { key, created } => (key, created),
+            reply => panic!("a link was wanted: {reply:?}"),
+        }
+    }
+
+    fn open_session(&mut self) {
+        let command = Command::RegisterSession { node: 1, nonce: 7 }.encode();
+        self.step(WriteId { session: 0, seq: 7, floor: 0 }, &command);
+    }
+
+    fn apply(&mut self, command: &[u8]) -> bowline::state::Reply {
+        self.seq += 1;
+        self.step(WriteId { session: 1, seq: self.seq, floor: self.seq }, command)
+    }
+
+    fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
+        let index = self.state.summary().applied + 1;
+        let at = At { index, term: 3, clock_ms: index * 10, wall_ms: 0 };
+        let reply = self.state.apply_command(at, write, command).unwrap();
+        let meta = self.state.summary_bytes();
+        self.state.table_mut().publish(index, meta);
+        reply
+    }
+}
+
+/// Member 1 speaks; member 2 leads; member 3 learns.
+fn status_of_three() -> Status {
+    let member = |id: u64| MemberStatus {
+        id,
+        name: format!("n{id}"),
+        peer: format!("10.0.0.{id}:7071"),
+        http: format!("http://10.0.0.{id}:7070"),
+        voter: id < 3,
+        match_index: (id == 1).then_some(5),
+        active: None,
+    };
+    Status {
+        id: 1,
+        cluster: "00ff".into(),
+        name: "n1".into(),
+        phase: Phase::Follower,
+        term: 3,
+        leader: Some(2),
+        last_index: 5,
+        durable_index: 5,
+        commit_index: 5,
+        configuration_index: 4,
+        members: vec![member(1), member(2), member(3)],
+        caught_up: true,
+        serving_stale: false,
+        pending_writes: 0,
+    }
+}
+
+fn roster_of_three() -> Vec<RosterEntry> {
+    let entry = |id: u64, status| RosterEntry {
+        id,
+        name: format!("n{id}"),
+        peer: format!("10.0.0.{id}:7071"),
+        http: format!("http://10.0.0.{id}:7070"),
+        version: "0.1.0".into(),
+        status,
+    };
+    vec![
+        entry(1, RosterStatus::Alive),
+        entry(2, RosterStatus::Suspect),
+        RosterEntry { peer: "[fe80::3]:7071".into(), ..entry(3, RosterStatus::Down) },
+    ]
+}
+
+/// Which front is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    Mio,
+    Tiny,
+}
+
+/// A node and a front on a port of its own.
+pub struct Api {
+    pub node: Node,
+    pub front: FrontHandle,
+}
+
+impl Api {
+    pub fn start(front: Front) -> Self {
+        Self::start_with(front, Options::default(), Patience::default())
+    }
+
+    pub fn start_with(front: Front, options: Options, patience: Patience) -> Self {
+        let node = Node::start(options);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let service = node.service.clone();
+        let front = match front {
+            Front::Mio => mio::start_with(listener, service, 2, patience).unwrap(),
+            Front::Tiny => tiny::start(listener, service, 4).unwrap(),
+        };
+        Self { node, front }
+    }
+
+    pub fn connect(&self) -> Wire {
+        Wire::connect(self.front.addr())
+    }
+
+    /// One request on a connection of its own.
+    pub fn ask(&self, method: &str, target: &str, body: &str) -> Answer {
+        self.connect().ask(method, target, body)
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, "")
+    }
+
+    pub fn put(&self, url: &str) -> Answer {
+        self.ask("PUT", "/", url)
+    }
+}
+
+/// A connection that sends what it is told, byte for byte.
+pub struct Wire {
+    pub stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// An answer as received.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} occurs twice: {self:?}");
+        value
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Wire {
+    pub fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream, buffer: Vec::new() }
+    }
+
+    pub fn ask(&mut self, method: &str, target: &str, body: &str) -> Answer {
+        let length = match body.len() {
+            0 => String::new(),
+            length => format!("Content-Length: {length}\r\n"),
+        };
+        self.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{length}\r\n{body}"));
+        self.answer_to(method)
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub fn end(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The next answer, which has a body.
+    pub fn answer(&mut self) -> Answer {
+        self.answer_to("GET")
+    }
+
+    /// The next answer, to this method.
+    pub fn answer_to(&mut self, method: &str) -> Answer {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(4).position(|it| it == b"\r\n\r\n") {
+                break at + 4;
+            }
+            assert!(self.fill(), "no answer, but {:?}", String::from_utf8_lossy(&self.buffer));
+        };
+        let head = String::from_utf8(self.buffer.drain(..end).collect()).unwrap();
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap();
+        let status = status[..3].parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line}")))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let mut answer = Answer { status, headers, body: String::new() };
+        if method != "HEAD" && status != 100 {
+            let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
+            while self.buffer.len() < length {
+                assert!(self.fill(), "the body broke off");
+            }
+            answer.body = String::from_utf8(self.buffer.drain(..length).collect()).unwrap();
+        }
+        answer
+    }
+
+    /// Waits for the server's end of the stream, and for nothing before it.
+    pub fn expect_end(&mut self) {
+        assert!(
+            !self.fill() && self.buffer.is_empty(),
+            "{:?}",
+            String::from_utf8_lossy(&self.buffer)
+        );
+    }
+
+    /// Reads once; false at the end of the stream.
+    fn fill(&mut self) -> bool {
+        let mut bytes = [0; 16 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(count) => {
+                self.buffer.extend_from_slice(&bytes[..count]);
+                count > 0
+            }
+            Err(error) => panic!("the server does not answer: {error}"),
+        }
+    }
+}
