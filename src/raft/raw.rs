@@ -85,6 +85,8 @@ pub(super) enum Screened {
     Current,
     /// Its term is higher: become a follower in it, then handle it.
     Newer,
+    /// It said that this node is no longer a member.
+    Removed,
 }
 
 impl RawNode<()> {
@@ -304,6 +306,12 @@ impl<R: Role> RawNode<R> {
         node
     }
 
+    /// Follows in the current term because it may not campaign or lead any more.
+    pub(super) fn into_voteless(self) -> RawNode<Follower> {
+        let term = self.term;
+        self.into_follower(term, Reason::NoVote)
+    }
+
     /// Tells of a change of role.
     pub(super) fn emit_role(&mut self, from: RoleKind, to: RoleKind, reason: Reason) {
         self.emit(Event::Role { term: self.term, from, to, reason, last: self.log.last() });
@@ -327,6 +335,7 @@ impl<R: Role> RawNode<R> {
             let member = self.configurations.current().contains(self.id);
             if *index > self.id && (*index > self.configurations.index() || !member) {
                 self.note_removal(*index);
+                return Screened::Removed;
             }
             return Screened::Done;
         }
