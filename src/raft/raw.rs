@@ -157,14 +157,20 @@ impl<R> RawNode<R> {
         self.draw(self.options.election_min, self.options.election_max)
     }
 
-    /// Whether it may campaign: only voters do, and not after they were told that they are removed.
+    /// Whether it may campaign: voters may, and so may those whose removal is not committed yet. The
+    /// others may depend on them: a leader that has taken the vote from itself and crashed may hold
+    /// a longer log than those that still count on its vote (thesis 4.2.2). Nobody may who was told
+    /// that it is removed.
     pub(super) fn is_promotable(&self) -> bool {
-        self.configurations.current().is_voter(self.id) && self.removed.is_none()
+        let fallback = self.configurations.fallback(self.log.commit());
+        let votes = self.configurations.current().is_voter(self.id);
+        self.removed.is_none() && (votes || fallback.is_some_and(|c| c.is_voter(self.id)))
     }
 
     /// Whether it is the only voter.
     pub(super) fn is_only_voter(&self) -> bool {
-        self.is_promotable() && self.configurations.current().voters().count() == 1
+        let current = self.configurations.current();
+        self.removed.is_none() && current.is_voter(self.id) && current.voters().count() == 1
     }
 
     /// Moves to a higher term, in which nobody has this node's vote yet.
