@@ -203,11 +203,11 @@ impl RawNode<Candidate> {
     }
 
     fn count(self) -> AnyNode {
-        let voters = self.configurations.current().voters();
-        let all = voters.count();
-        let yes = self.role.votes.values().filter(|vote| **vote).count();
-        let no = self.role.votes.len() - yes;
-        match tally(self.configurations.current().voters(), &self.role.votes) {
+        let voters: Vec<NodeId> = self.configurations.current().voters().collect();
+        let all = voters.len();
+        let said = |vote| voters.iter().filter(|id| self.role.votes.get(id) == Some(&vote)).count();
+        let (yes, no) = (said(true), said(false));
+        match tally(voters.iter().copied(), &self.role.votes) {
             Tally::Open => self.into(),
             Tally::Lost => self.lose(no, all),
             Tally::Won if self.role.pre => {

@@ -221,8 +221,7 @@ impl RawNode<Leader> {
         if let Some(heir) = self.best_voter() {
             self.send(heir, Message::TimeoutNow);
         }
-        let term = self.term;
-        self.into_follower(term, Reason::NoVote)
+        self.into_voteless()
     }
 
     /// Checks what must hold for a leader.

@@ -81,7 +81,7 @@ impl Configurations {
     /// Whether the node is admitted only by an entry that may still be rolled back. Its id is the
     /// index of that entry, so the newest configuration is the only candidate.
     pub(super) fn is_provisional(&self, id: NodeId, commit: Index) -> bool {
-        id == self.index() && id > commit
+        id == self.index() && self.fallback(commit).is_some_and(|before| !before.contains(id))
     }
 
     /// Checks that the indexes are in order.

@@ -20,6 +20,8 @@ mod read_index;
 mod ready;
 mod refusal;
 mod replication;
+#[cfg(test)]
+mod testing;
 mod timeline;
 mod transfer;
 

@@ -88,6 +88,11 @@ impl Node {
             let screened = each_role!(&mut state, node => node.screen(&envelope));
             let state = match screened {
                 Screened::Done => state,
+                Screened::Removed => match state {
+                    AnyNode::Follower(node) => node.into(),
+                    AnyNode::Candidate(node) => node.into_voteless().into(),
+                    AnyNode::Leader(node) => node.into_voteless().into(),
+                },
                 Screened::Current => each_role!(state, node => node.step(envelope)),
                 Screened::Newer => {
                     let (term, reason) = (envelope.term, Reason::HigherTerm(envelope.from));

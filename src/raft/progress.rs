@@ -56,6 +56,9 @@ pub(super) struct Progress {
     pub(super) state: ProgressState,
     /// In probe: a probe is out.
     probing: bool,
+    /// In probe: one from the same place was sent before. Whether it was lost or waits for a slow
+    /// disk, sending its entries again would be of no use: it is repeated without them.
+    probed: bool,
     /// The round in which the last probe or check was sent.
     probe_round: u64,
     /// In replicate: what is out, oldest first.
@@ -81,6 +84,7 @@ impl Progress {
             next,
             state: ProgressState::Probe,
             probing: false,
+            probed: false,
             probe_round: 0,
             inflight: VecDeque::new(),
             inflight_bytes: 0,
@@ -106,6 +110,11 @@ impl Progress {
         }
     }
 
+    /// Whether the next append is only to ask the same question again, without entries.
+    pub(super) fn repeats_probe(&self) -> bool {
+        self.state == ProgressState::Probe && self.probed
+    }
+
     /// Takes note of an append that was sent: its last index (or previous index when it has no
     /// entries), the bytes of its entries, the newest round, the commit index in it.
     pub(super) fn sent(&mut self, last: Index, bytes: usize, round: u64, commit: Index) {
@@ -113,6 +122,7 @@ impl Progress {
         match self.state {
             ProgressState::Probe => {
                 self.probing = true;
+                self.probed = true;
                 self.probe_round = round;
             }
             ProgressState::Replicate if bytes > 0 => {
@@ -135,6 +145,7 @@ impl Progress {
         if self.state == ProgressState::Probe && match_index == self.match_index {
             self.state = ProgressState::Replicate;
             self.probing = false;
+            self.probed = false;
             self.next = self.match_index + 1;
             self.commit_sent = 0;
         }
@@ -155,6 +166,7 @@ impl Progress {
         self.state = ProgressState::Probe;
         self.next = next.max(self.match_index + 1);
         self.probing = false;
+        self.probed = false;
         self.inflight.clear();
         self.inflight_bytes = 0;
         true
@@ -200,6 +212,7 @@ impl Progress {
     pub(super) fn hold(&mut self, round: u64) {
         self.state = ProgressState::Probe;
         self.probing = true;
+        self.probed = true;
         self.probe_round = round;
         self.inflight.clear();
         self.inflight_bytes = 0;

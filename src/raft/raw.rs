@@ -85,6 +85,8 @@ pub(super) enum Screened {
     Current,
     /// Its term is higher: become a follower in it, then handle it.
     Newer,
+    /// It said that this node is no longer a member.
+    Removed,
 }
 
 impl RawNode<()> {
@@ -155,14 +157,20 @@ impl<R> RawNode<R> {
         self.draw(self.options.election_min, self.options.election_max)
     }
 
-    /// Whether it may campaign: only voters do, and not after they were told that they are removed.
+    /// Whether it may campaign: voters may, and so may those whose removal is not committed yet. The
+    /// others may depend on them: a leader that has taken the vote from itself and crashed may hold
+    /// a longer log than those that still count on its vote (thesis 4.2.2). Nobody may who was told
+    /// that it is removed.
     pub(super) fn is_promotable(&self) -> bool {
-        self.configurations.current().is_voter(self.id) && self.removed.is_none()
+        let fallback = self.configurations.fallback(self.log.commit());
+        let votes = self.configurations.current().is_voter(self.id);
+        self.removed.is_none() && (votes || fallback.is_some_and(|c| c.is_voter(self.id)))
     }
 
     /// Whether it is the only voter.
     pub(super) fn is_only_voter(&self) -> bool {
-        self.is_promotable() && self.configurations.current().voters().count() == 1
+        let current = self.configurations.current();
+        self.removed.is_none() && current.is_voter(self.id) && current.voters().count() == 1
     }
 
     /// Moves to a higher term, in which nobody has this node's vote yet.
@@ -304,6 +312,12 @@ impl<R: Role> RawNode<R> {
         node
     }
 
+    /// Follows in the current term because it may not campaign or lead any more.
+    pub(super) fn into_voteless(self) -> RawNode<Follower> {
+        let term = self.term;
+        self.into_follower(term, Reason::NoVote)
+    }
+
     /// Tells of a change of role.
     pub(super) fn emit_role(&mut self, from: RoleKind, to: RoleKind, reason: Reason) {
         self.emit(Event::Role { term: self.term, from, to, reason, last: self.log.last() });
@@ -327,6 +341,7 @@ impl<R: Role> RawNode<R> {
             let member = self.configurations.current().contains(self.id);
             if *index > self.id && (*index > self.configurations.index() || !member) {
                 self.note_removal(*index);
+                return Screened::Removed;
             }
             return Screened::Done;
         }

@@ -34,6 +34,10 @@ impl RawNode<Leader> {
                 break;
             }
             let next = progress.next;
+            if progress.repeats_probe() {
+                self.send_append(to, next - 1, Vec::new());
+                continue;
+            }
             match self.log.entries(next, last_index, self.options.append_bytes_max) {
                 Some(entries) => self.send_append(to, next - 1, entries),
                 None => self.request_read(to, next),
