@@ -183,7 +183,7 @@ pub(super) fn done(body: &'static str, completion: &Completion) -> Step {
     let response = match &completion.outcome {
         Outcome::Failed(failure) => {
             let text = failure.to_string();
-            match (failure.certainty, failure.reason) {
+            match (failure.certainty, &failure.reason) {
                 (Certainty::Unknown, _) => refusal(504, &text),
                 (Certainty::NotApplied, Reason::Refused(_)) => refusal(500, &text),
                 (Certainty::NotApplied, _) => refusal(503, &text).with("Retry-After", "1"),

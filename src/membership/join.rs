@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::ClusterId;
 use crate::raft::{Configuration, Index, MemberInfo, NodeId};
-use crate::transport::Hello;
+use crate::transport::{Hello, RefusalCode};
 use crate::transport::guest::{self, CallError};
 
 /// Version of the request's form.
@@ -152,17 +152,26 @@ enum Trouble {
     Final(String),
 }
 
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        let why = error.to_string();
+        match error {
+            CallError::Refused { refusal, .. }
+                if !matches!(refusal.code, RefusalCode::NotJoined | RefusalCode::Busy) =>
+            {
+                Self::Final(why)
+            }
+            // A joiner may well be up before the one it joins; everything else may pass as well.
+            _ => Self::Passing(why),
+        }
+    }
+}
+
 fn ask(target: &str, hello: &dyn Fn() -> Hello, info: &MemberInfo) -> Result<Admission, Trouble> {
     let mut target = target.to_owned();
     for _ in 0..=REDIRECTS_MAX {
         let request = JoinRequest::new(info.clone()).encode();
-        let bytes = guest::call(&target, hello(), &request, TIMEOUT).map_err(|error| {
-            let why = format!("{target}: {error}");
-            match error {
-                CallError::Refused { .. } => Trouble::Final(why),
-                _ => Trouble::Passing(why),
-            }
-        })?;
+        let bytes = guest::call(&target, hello(), &request, TIMEOUT).map_err(Trouble::from)?;
         let response = rmp_serde::from_slice(&bytes)
             .map_err(|_| Trouble::Passing(format!("{target} gave an answer that is no answer")))?;
         match response {
