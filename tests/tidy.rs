@@ -44,22 +44,34 @@ fn files(below: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The text up to its inline module of tests, which stands last by custom.
+fn without_tests(text: &str) -> String {
+    let is_attribute = |line: &str| line.trim_start().starts_with("#[");
+    for (at, line) in text.lines().enumerate() {
+        if line != "#[cfg(test)]" {
+            continue;
+        }
+        let module = text.lines().skip(at + 1).find(|line| !is_attribute(line)).unwrap_or("");
+        if module.contains("mod ") && module.ends_with('{') {
+            return text.lines().take(at).collect::<Vec<_>>().join("\n");
+        }
+    }
+    text.to_owned()
+}
+
 /// Everything below `folder` that is compiled into the program.
 fn sources(folder: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     for path in files(&root().join(folder)) {
         let text = std::fs::read_to_string(&path).unwrap();
         let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        let only_tests =
-            path.ends_with("tests.rs") || path.contains("/testing/") || path.contains("/tests/");
-        if only_tests {
-            continue;
+        let only_tests = ["tests.rs", "testing.rs"].iter().any(|name| path.ends_with(name))
+            || path.contains("/testing/")
+            || path.contains("/tests/");
+        if !only_tests {
+            let text = without_tests(&text);
+            sources.push(Source { path, text });
         }
-        let tests = text.find("#[cfg(test)]\nmod ").or(text.find("#[cfg(test)]\npub(crate) mod "));
-        let inline =
-            |at: &usize| text[*at..].lines().nth(1).is_some_and(|line| line.ends_with('{'));
-        let end = tests.filter(inline).unwrap_or(text.len());
-        sources.push(Source { path, text: text[..end].to_owned() });
     }
     assert!(!sources.is_empty(), "nothing below {folder}");
     sources

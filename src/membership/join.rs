@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::ClusterId;
 use crate::raft::{Configuration, Index, MemberInfo, NodeId};
-use crate::transport::{Hello, RefusalCode};
 use crate::transport::guest::{self, CallError};
+use crate::transport::{Hello, RefusalCode};
 
 /// Version of the request's form.
 const VERSION: u16 = 1;

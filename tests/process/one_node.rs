@@ -51,9 +51,7 @@ fn looks_at_itself() {
     let servers = node.json("/v1/operator/raft/configuration").unwrap();
     assert_eq!(servers["Servers"][0]["Leader"], true);
     let metrics = node.get("/metrics").unwrap().body;
-    for name in
-        ["bowline_term", "bowline_commit_index", "bowline_log_fsync_seconds_bucket"]
-    {
+    for name in ["bowline_term", "bowline_commit_index", "bowline_log_fsync_seconds_bucket"] {
         assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
     }
     for verb in [&["status"][..], &["status", "--json"], &["members"], &["members", "--json"]] {
