@@ -102,6 +102,9 @@ pub struct Driver {
     pub dial_back: DialBack,
 }
 
+/// Frames that go the same way.
+type Way = (NodeId, Lane, Vec<(transport::Service, Bytes)>);
+
 enum Next {
     Continue,
     Stop,
@@ -307,7 +310,7 @@ impl Driver {
 
     /// Sends everything, in order per peer and lane; what goes the same way is one write to a socket.
     fn send(&mut self, messages: Vec<(NodeId, PeerMessage)>) {
-        let mut ways: Vec<((NodeId, Lane), Vec<(transport::Service, Bytes)>)> = Vec::new();
+        let mut ways: Vec<Way> = Vec::new();
         for (to, message) in messages {
             if matches!(message, PeerMessage::Forward { .. }) {
                 self.metrics.forwards.inc();
@@ -315,12 +318,12 @@ impl Driver {
             let lane = if message.is_bulk() { Lane::Bulk } else { Lane::Control };
             let body = rmp_serde::to_vec(&message).expect("plain data can be encoded");
             let frame = (transport::Service::Raft, Bytes::from(body));
-            match ways.iter_mut().find(|(way, _)| *way == (to, lane)) {
-                Some((_, frames)) => frames.push(frame),
-                None => ways.push(((to, lane), vec![frame])),
+            match ways.iter_mut().find(|way| (way.0, way.1) == (to, lane)) {
+                Some((_, _, frames)) => frames.push(frame),
+                None => ways.push((to, lane, vec![frame])),
             }
         }
-        for ((to, lane), frames) in ways {
+        for (to, lane, frames) in ways {
             self.outputs.transport.send_many(to, lane, frames);
         }
     }

@@ -345,7 +345,7 @@ impl<'a> Node<'a> {
         store: Store,
         checkpoint: Option<&Checkpoint>,
         cluster: ClusterId,
-    ) -> Result<(State<Store>, Option<(Index, Bytes)>), StartError> {
+    ) -> Result<(State<Store>, Option<EncodedConfiguration>), StartError> {
         let Some(checkpoint) = checkpoint else { return Ok((State::new(store, cluster), None)) };
         let state = State::restore(store, &checkpoint.meta).map_err(StartError::failed)?;
         if state.summary().cluster != cluster {
@@ -371,6 +371,9 @@ impl<'a> Node<'a> {
         }
     }
 }
+
+/// Index and bytes of the configuration in a checkpoint.
+type EncodedConfiguration = (Index, Bytes);
 
 /// The members as the transport wants them.
 pub(super) fn peers(configuration: &Configuration) -> Vec<Peer> {

@@ -168,7 +168,7 @@ impl Mind {
                 self.kept.push(request);
                 return None;
             }
-            Mood::Fails(failure) => Outcome::Failed(*failure),
+            Mood::Fails(failure) => Outcome::Failed(failure.clone()),
             Mood::Fine => self.act(&request.ask),
         };
         let index = self.state.summary().applied;
@@ -185,7 +185,7 @@ impl Mind {
                 Outcome::Readable
             }
             Ask::Transfer(Some(9)) => {
-                Outcome::Failed(Failure::not_applied(Reason::Refused("9 cannot lead")))
+                Outcome::Failed(Failure::not_applied(Reason::Refused("9 cannot lead".to_owned())))
             }
             Ask::Transfer(target) => {
                 self.log.push(format!("transfer {target:?}"));
