@@ -167,6 +167,8 @@ mod tests {
 
     use super::*;
 
+    type Frames = Vec<(u8, Vec<u8>)>;
+
     fn encode(frames: &[(u8, Vec<u8>)]) -> Vec<u8> {
         frames
             .iter()
@@ -174,7 +176,7 @@ mod tests {
             .collect()
     }
 
-    fn decode(max_body: usize, pieces: &[&[u8]]) -> (Vec<(u8, Vec<u8>)>, Result<(), FrameError>) {
+    fn decode(max_body: usize, pieces: &[&[u8]]) -> (Frames, Result<(), FrameError>) {
         let mut decoder = Decoder::new(max_body);
         let mut frames = Vec::new();
         for piece in pieces {

@@ -11,6 +11,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub use super::fields::Garbage;
+use super::fields::{Fields, envelope, open};
 use crate::ids::{ClusterId, Id128, InstanceTag};
 
 /// How a hello starts.
@@ -19,8 +21,6 @@ pub const HELLO_MAGIC: &[u8] = b"BOWLINE / HTTP/1.0\r\n\r\n";
 pub const ANSWER_MAGIC: &[u8] = b"BOWLINE\n";
 /// The newest (and oldest) version of the peer protocol that this program speaks.
 pub const VERSION: u16 = 1;
-/// The most that the fields of a handshake may take, in bytes.
-pub const MAX_FIELDS: usize = 512;
 /// The longest reason of a refusal, in bytes.
 pub const MAX_REASON: usize = 256;
 
@@ -189,7 +189,7 @@ fn read_hello(fields: &mut Fields<'_>) -> Option<Hello> {
         features: fields.u64()?,
         seal: fields.u8()?,
         key_id: fields.u32()?,
-        from: fields.identity()?,
+        from: read_identity(fields)?,
         purpose: Purpose::from_code(fields.u8()?)?,
         expected_node: fields.u64()?,
         expected_tag: Id128(fields.take()?),
@@ -345,7 +345,7 @@ fn read_answer(fields: &mut Fields<'_>) -> Option<HelloAnswer> {
         features: fields.u64()?,
         seal: fields.u8()?,
         key_id: fields.u32()?,
-        from: fields.identity()?,
+        from: read_identity(fields)?,
     };
     let length = usize::from(fields.u16()?);
     if length > MAX_REASON {
@@ -360,26 +360,6 @@ fn read_answer(fields: &mut Fields<'_>) -> Option<HelloAnswer> {
     Some(HelloAnswer::Refused(Refusal { code: RefusalCode::from_code(code), reason }))
 }
 
-/// Why bytes are no handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Garbage {
-    /// The other side speaks HTTP.
-    #[error("the other side speaks HTTP")]
-    Http,
-    /// It does not start as a handshake.
-    #[error("not a handshake")]
-    Magic,
-    /// It says that it is too long.
-    #[error("a handshake that is too long")]
-    Length,
-    /// It was changed on the way.
-    #[error("a handshake with a wrong checksum")]
-    Checksum,
-    /// A field is missing or makes no sense.
-    #[error("a handshake with a wrong field")]
-    Fields,
-}
-
 fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(MAX_REASON)]
 }
@@ -392,76 +372,14 @@ fn put_identity(fields: &mut Vec<u8>, identity: &Identity) {
     fields.extend(identity.boot_nonce.to_le_bytes());
 }
 
-/// Magic, length, fields, checksum.
-fn envelope(magic: &[u8], fields: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(fields.len()).expect("our own fields are short");
-    let mut bytes = [magic, &length.to_le_bytes(), fields].concat();
-    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-    bytes
-}
-
-/// The fields of an envelope at the start of `bytes`, and the length of the whole.
-fn open<'a>(magic: &[u8], bytes: &'a [u8]) -> Result<Option<(Fields<'a>, usize)>, Garbage> {
-    let start = &bytes[..bytes.len().min(magic.len())];
-    if !magic.starts_with(start) {
-        return Err(Garbage::Magic);
-    }
-    let mut rest = Fields(&bytes[start.len()..]);
-    let Some(length) = rest.u16().map(usize::from) else {
-        return Ok(None);
-    };
-    if length > MAX_FIELDS {
-        return Err(Garbage::Length);
-    }
-    let (Some(fields), Some(stored)) = (rest.slice(length), rest.u32()) else {
-        return Ok(None);
-    };
-    let covered = magic.len() + 2 + length;
-    if crc32c::crc32c(&bytes[..covered]) != stored {
-        return Err(Garbage::Checksum);
-    }
-    Ok(Some((Fields(fields), covered + 4)))
-}
-
-/// Bytes still to be read.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn slice(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.slice(N).map(|bytes| bytes.try_into().expect("as many bytes as asked for"))
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn identity(&mut self) -> Option<Identity> {
-        Some(Identity {
-            cluster: Id128(self.take()?),
-            epoch: self.u32()?,
-            node: self.u64()?,
-            tag: Id128(self.take()?),
-            boot_nonce: self.u64()?,
-        })
-    }
+fn read_identity(fields: &mut Fields<'_>) -> Option<Identity> {
+    Some(Identity {
+        cluster: Id128(fields.take()?),
+        epoch: fields.u32()?,
+        node: fields.u64()?,
+        tag: Id128(fields.take()?),
+        boot_nonce: fields.u64()?,
+    })
 }
 
 impl fmt::Display for Purpose {

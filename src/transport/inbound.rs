@@ -77,10 +77,10 @@ impl Poller {
             }
             Err(garbage) => {
                 log::debug!("peer port: {garbage} from {}", conn.from);
+                self.metrics.peer_refused.inc();
                 if garbage == Garbage::Http {
                     send_them_away(&conn.stream);
                 }
-                self.metrics.peer_refused.inc();
                 self.remove(token);
             }
         }
@@ -144,8 +144,11 @@ impl Poller {
     fn refuse(&mut self, token: usize, hello: &Hello, refusal: Refusal, now: Instant) {
         self.metrics.peer_refused.inc();
         let Some(from) = self.conns.get(&token).map(|conn| conn.from) else { return };
-        if self.quiet.may_speak(from.ip(), now) {
-            let (purpose, node) = (hello.purpose, hello.from.node);
+        let (purpose, node) = (hello.purpose, hello.from.node);
+        if refusal.code == RefusalCode::NotJoined {
+            // Part of every join: members dial as soon as they know, which is before we do.
+            log::debug!("refused {from} (node {node}, {purpose}): {refusal}");
+        } else if self.quiet.may_speak(from.ip(), now) {
             log::info!("refused {from} (node {node}, {purpose}): {refusal}");
         }
         self.answer(token, &HelloAnswer::Refused(refusal), now);

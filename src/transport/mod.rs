@@ -33,12 +33,14 @@
 mod admission;
 mod belief;
 mod dial;
+mod fields;
 pub mod frame;
 pub mod guest;
 pub mod handshake;
 mod inbound;
 pub mod limits;
 mod link;
+mod members;
 mod peer;
 mod poll;
 mod quiet;

@@ -22,14 +22,14 @@ use super::dial::{Attempt, Failure};
 use super::frame::Decoder;
 use super::handshake::{Identity, Lane};
 use super::limits::{
-    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, MAX_BODY, READ_CHUNK, RETIRED, USER_TIMEOUT,
+    KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, MAX_BODY, READ_CHUNK, USER_TIMEOUT,
 };
 use super::link::Link;
-use super::peer::{Dial, PeerState, Standing};
+use super::peer::{Dial, PeerState};
 use super::quiet::Quiet;
 use super::resolve::Resolver;
 use super::stream::Inboxes;
-use super::{Evidence, Inbound, Peer, Shared, Wishes};
+use super::{Inbound, Peer, Shared, Wishes};
 use crate::metrics::Metrics;
 
 pub(super) const LISTENER: usize = 0;
@@ -48,7 +48,7 @@ pub(super) struct Poller {
 
     pub me: Identity,
     /// The owner's list, to begin anew with after a change of identity.
-    listed: (Vec<Peer>, u64),
+    pub listed: (Vec<Peer>, u64),
     pub roll: Roll,
     pub peers: BTreeMap<u64, PeerState>,
 
@@ -248,134 +248,6 @@ impl Poller {
         true
     }
 
-    fn become_known_as(&mut self, identity: Identity, now: Instant) {
-        let same = Identity { boot_nonce: self.me.boot_nonce, ..identity } == self.me;
-        self.me = identity;
-        if same {
-            return;
-        }
-        for id in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.forget(id);
-        }
-        self.roll.unbind();
-        let (peers, newest_index) = mem::take(&mut self.listed);
-        self.take_list(peers, newest_index, now);
-    }
-
-    fn take_list(&mut self, peers: Vec<Peer>, newest_index: u64, now: Instant) {
-        let tags: BTreeMap<u64, _> =
-            self.peers.keys().map(|id| (*id, self.roll.tag(*id))).collect();
-        self.roll.replace(&peers, newest_index);
-        for (id, tag) in tags {
-            if self.roll.tag(id) != tag {
-                self.forget(id);
-            }
-        }
-        let me = self.me.node;
-        for peer in peers.iter().filter(|peer| peer.id != me) {
-            let state = self.peer(peer.id);
-            let moved = state.addr.as_ref().is_some_and(|addr| *addr != peer.addr);
-            state.addr = Some(peer.addr.clone());
-            for lane in Lane::ALL {
-                if moved {
-                    self.cancel_dial(peer.id, lane);
-                    self.peer(peer.id).lane(lane).moved = true;
-                }
-                self.dial(peer.id, lane, now);
-            }
-        }
-        self.listed = (peers, newest_index);
-    }
-
-    /// The state of a peer, which begins here if need be.
-    pub(super) fn peer(&mut self, id: u64) -> &mut PeerState {
-        self.peers.entry(id).or_insert_with(|| {
-            let state = PeerState::new();
-            self.shared.links.write().insert(id, Arc::clone(&state.links));
-            state
-        })
-    }
-
-    /// Ends everything with a peer.
-    fn forget(&mut self, id: u64) {
-        for lane in Lane::ALL {
-            self.drop_standing(id, lane);
-            self.cancel_dial(id, lane);
-        }
-        self.shared.links.write().remove(&id);
-        self.peers.remove(&id);
-    }
-
-    /// Closes what stands of a lane; true when something stood.
-    fn drop_standing(&mut self, id: u64, lane: Lane) -> bool {
-        let Some(state) = self.peers.get_mut(&id) else { return false };
-        let Some(standing) = state.lane(lane).standing.take() else { return false };
-        let lost = state.links[lane.index()].detach(standing.token);
-        self.metrics.outbox_dropped.add(lost);
-        self.remove(standing.token);
-        if lane == Lane::Control {
-            self.event(Inbound::Down { peer: id });
-        }
-        true
-    }
-
-    /// Takes a connection whose handshake is finished into use.
-    pub(super) fn install(
-        &mut self,
-        token: usize,
-        id: u64,
-        lane: Lane,
-        nonce: u64,
-        ours: bool,
-        now: Instant,
-    ) {
-        if self.peer(id).belief.is_other(nonce) {
-            for lane in Lane::ALL {
-                self.drop_standing(id, lane);
-            }
-        }
-        let evidence = self.peer(id).belief.met(nonce);
-        self.gone(id, evidence);
-        self.settle_dial(id, lane, token);
-
-        let conn = self.conns.get_mut(&token).expect("its handshake was just finished");
-        conn.role = Role::Standing { peer: id, lane };
-        let stream = Arc::clone(&conn.stream);
-        self.disarm(token);
-        let state = self.peer(id);
-        state.belief.stands(lane);
-        state.links[lane.index()].attach(stream, token);
-        let slot = state.lane(lane);
-        slot.moved = false;
-        slot.backoff = Default::default();
-        let old = slot.standing.replace(Standing { token, ours, since: now });
-        match old {
-            Some(old) => self.retire(old.token, id, lane, now),
-            None if lane == Lane::Control => {
-                self.event(Inbound::Up { peer: id, boot_nonce: nonce });
-            }
-            None => {}
-        }
-        log::debug!("{lane:?} lane to node {id} stands");
-        self.flush(token, now);
-        // The other lane may have been dropped with the old process.
-        Lane::ALL.into_iter().for_each(|lane| self.dial(id, lane, now));
-    }
-
-    /// Reads on for a while from a connection that was replaced, so that nothing sent is lost.
-    pub(super) fn retire(&mut self, token: usize, peer: u64, lane: Lane, now: Instant) {
-        if let Some(conn) = self.conns.get_mut(&token) {
-            conn.role = Role::Retired { peer, lane };
-            self.arm(token, now + RETIRED);
-        }
-    }
-
-    pub(super) fn gone(&mut self, peer: u64, evidence: Option<Evidence>) {
-        if let Some(evidence) = evidence {
-            self.event(Inbound::Gone { peer, evidence });
-        }
-    }
-
     /// A connection has ended, for whatever reason.
     pub(super) fn ended(&mut self, token: usize, why: impl Display, now: Instant) {
         match self.conns.get(&token).map(|conn| &conn.role) {
@@ -386,26 +258,13 @@ impl Poller {
             }
             Some(Role::Dialling(_)) => self.dial_failed(token, Failure::Cut, why, now),
             Some(Role::Greeting) => {
-                self.metrics.peer_refused.inc();
+                // Whoever said nothing did nothing wrong: a member may have thought better of it.
+                let silent = self.conns.get(&token).is_none_or(|conn| conn.head.is_empty());
+                self.metrics.peer_refused.add(u64::from(!silent));
                 self.remove(token);
             }
             Some(Role::Retired { .. } | Role::Guest(_)) => self.remove(token),
             None => {}
-        }
-    }
-
-    fn lost(&mut self, id: u64, lane: Lane, now: Instant) {
-        assert!(self.drop_standing(id, lane), "a connection that stands is its lane's");
-        let state = self.peer(id);
-        let evidence = state.belief.ended(lane);
-        state.lane(lane).backoff.lost();
-        let stranded = state.addr.is_none() && state.lanes.iter().all(|s| s.standing.is_none());
-        self.gone(id, evidence);
-        if stranded {
-            // A provisional peer: we have no address to dial, it must come back by itself.
-            self.forget(id);
-        } else {
-            self.dial_now(id, lane, now);
         }
     }
 
@@ -454,7 +313,7 @@ impl Poller {
         }
     }
 
-    fn disarm(&mut self, token: usize) {
+    pub(super) fn disarm(&mut self, token: usize) {
         if let Some(at) = self.conns.get_mut(&token).and_then(|conn| conn.deadline.take()) {
             self.timers.remove(&(at, Timer::Conn(token)));
         }
