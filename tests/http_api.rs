@@ -38,6 +38,7 @@ both_fronts! {
     a_client_can_go_to_the_leader,
     a_node_that_has_not_caught_up_does_not_serve,
     a_node_without_a_cluster_says_so,
+    a_node_without_a_state_says_so,
     paths_and_methods_are_checked,
     the_node_tells_how_it_is,
     metrics_are_in_the_text_format,
@@ -290,6 +291,14 @@ fn a_node_without_a_cluster_says_so(front: Front) {
         assert_eq!(api.get(path).status, 200, "{path}");
     }
     assert_eq!(api.get("/readyz").status, 503);
+}
+
+fn a_node_without_a_state_says_so(front: Front) {
+    let api = Api::start_unborn(front);
+    let status = api.get("/api/status").json();
+    assert_eq!((&status["state"]["applied"], &status["state"]["links"]), (&0.into(), &0.into()));
+    let metrics = api.get("/metrics");
+    assert!(metrics.body.contains("\nbowline_applied_index 0\n"), "{}", metrics.body);
 }
 
 fn paths_and_methods_are_checked(front: Front) {

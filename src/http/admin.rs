@@ -7,6 +7,7 @@ use super::read::Read;
 use super::reply::{Problem, Response};
 use super::route::{Service, Step};
 use super::wire::Request;
+use crate::ids::ClusterId;
 use crate::node::{Phase, Status, View};
 use crate::state::Summary;
 
@@ -86,8 +87,13 @@ struct StateAccount {
 
 /// The account as of a view.
 pub(super) fn account(service: &Service, view: &View, pretty: bool) -> Response {
-    let Ok(summary) = Summary::decode(view.meta()) else {
-        return Problem::unavailable("this node has no state yet").into();
+    // Nothing is published before the first entry: a node that waits to join has no state.
+    let summary = match view.meta() {
+        meta if meta.is_empty() => Summary::new(ClusterId::default()),
+        meta => match Summary::decode(meta) {
+            Ok(summary) => summary,
+            Err(error) => return Problem::new(500, error.to_string()).into(),
+        },
     };
     let state = StateAccount {
         applied: view.applied(),

@@ -51,8 +51,7 @@ pub(super) fn created(service: &Service, completion: Completion) -> Step {
 }
 
 /// `GET /{key}`: leads to the URL.
-pub(super) fn follow(service: &Service, part: &str, request: &Request) -> Step {
-    let status = service.client.status();
+pub(super) fn follow(service: &Service, status: &Status, part: &str, request: &Request) -> Step {
     if !status.caught_up && !status.serving_stale {
         return Problem::unavailable("this node has not caught up with its cluster yet").into();
     }

@@ -14,7 +14,7 @@ use super::wire::{Limits, Method, Request, WireError};
 use super::{admin, consul, links, prometheus};
 use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
-use crate::node::{self, Ask, Client, Completion, Outcome, Phase};
+use crate::node::{self, Ask, Client, Completion, Outcome, Phase, Status};
 use crate::state::{URL_LEN_MAX, is_reserved};
 
 /// One line of the table: a path, the methods that this handler takes, the handler.
@@ -304,15 +304,16 @@ impl Service {
     }
 
     fn dispatch(&self, route: &Route, part: &str, request: &Request) -> Step {
+        let status = self.client.status();
         if !route.always
-            && let Some(why) = self.outside()
+            && let Some(why) = outside(&status)
         {
             return unavailable(request, why);
         }
         match route.handler {
             Handler::Usage => links::usage(request).into(),
             Handler::Create => links::create(self, request),
-            Handler::Follow => links::follow(self, part, request),
+            Handler::Follow => links::follow(self, &status, part, request),
             Handler::Live => Response::text(200, "ok\n").into(),
             Handler::Ready => admin::ready(self, request).into(),
             Handler::Metrics => prometheus::page(&self.client).into(),
@@ -324,19 +325,6 @@ impl Service {
             Handler::Configuration => consul::configuration(self, request).into(),
             Handler::Transfer => consul::transfer(self, request),
             Handler::RemovePeer => consul::remove_peer(self, request),
-        }
-    }
-
-    /// Why this node takes no part in the cluster, if so.
-    fn outside(&self) -> Option<&'static str> {
-        match self.client.status().phase {
-            Phase::Joining => Some("this node waits to join its cluster"),
-            Phase::Removed => Some("this node was removed from its cluster"),
-            Phase::Learner
-            | Phase::Follower
-            | Phase::Candidate
-            | Phase::Leader
-            | Phase::Stopping => None,
         }
     }
 
@@ -354,6 +342,17 @@ impl Service {
         match response.index {
             Some(_) => response,
             None => response.at(self.client.view().applied()),
+        }
+    }
+}
+
+/// Why a node takes no part in the cluster, if so.
+fn outside(status: &Status) -> Option<&'static str> {
+    match status.phase {
+        Phase::Joining => Some("this node waits to join its cluster"),
+        Phase::Removed => Some("this node was removed from its cluster"),
+        Phase::Learner | Phase::Follower | Phase::Candidate | Phase::Leader | Phase::Stopping => {
+            None
         }
     }
 }

@@ -58,6 +58,13 @@ struct Mind {
 
 impl Node {
     pub fn start(options: Options) -> Self {
+        let node = Self::start_unborn(options);
+        node.mind.lock().open_session();
+        node
+    }
+
+    /// A node that has applied nothing yet.
+    pub fn start_unborn(options: Options) -> Self {
         let (sender, requests) = crossbeam_channel::bounded(1024);
         let (store, views) = Store::in_memory();
         let status = Arc::new(RwLock::new(Arc::new(status_of_three())));
@@ -73,7 +80,7 @@ impl Node {
             completions.clone(),
             Arc::clone(&metrics),
         );
-        let mut mind = Mind {
+        let mind = Mind {
             mood: Mood::Fine,
             deaf: false,
             state: State::new(store, ClusterId::default()),
@@ -82,7 +89,6 @@ impl Node {
             log: Vec::new(),
             seq: 0,
         };
-        mind.open_session();
         let mind = Arc::new(Mutex::new(mind));
         let service = Service::new(client, options);
         let thread = (Arc::clone(&mind), completions.clone());
@@ -288,8 +294,15 @@ impl Api {
         Self::start_with(front, Options::default(), Patience::default())
     }
 
+    pub fn start_unborn(front: Front) -> Self {
+        Self::over(Node::start_unborn(Options::default()), front, Patience::default())
+    }
+
     pub fn start_with(front: Front, options: Options, patience: Patience) -> Self {
-        let node = Node::start(options);
+        Self::over(Node::start(options), front, patience)
+    }
+
+    fn over(node: Node, front: Front, patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let service = node.service.clone();
         let front = match front {
@@ -346,7 +359,10 @@ impl Answer {
 
 impl Wire {
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
+        Self::over(TcpStream::connect(addr).unwrap())
+    }
+
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -304,9 +304,15 @@ impl EventLoop {
             .filter(|(since, _)| now.saturating_duration_since(*since) >= PAUSE)
             .collect();
         idle.sort_unstable();
+        if idle.is_empty() {
+            return;
+        }
         for (_, slot) in idle.iter().take(idle.len().div_ceil(16)) {
             self.desk.service.client().metrics.http_shed.inc();
             self.close(*slot);
+        }
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.try_again();
         }
     }
 }

@@ -108,6 +108,11 @@ impl Acceptor {
         self.ready = true;
     }
 
+    /// Notes that there may be room now.
+    pub fn try_again(&mut self) {
+        self.retry_at = None;
+    }
+
     /// When it wants to be called again.
     pub fn due(&self) -> Option<Instant> {
         self.ready.then(|| self.retry_at.unwrap_or_else(Instant::now))
