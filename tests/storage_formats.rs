@@ -3,6 +3,8 @@
 //! A change of these files is a change of format: raise the format number, keep the old files, and keep
 //! them readable. `UPDATE_GOLDENFILES=1 cargo test` writes the files that are new.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -145,7 +147,7 @@ fn log_v1() {
 fn scan(header: &SegmentHeader, bytes: &[u8]) -> (usize, End) {
     let mut scanner = Scanner::new(bytes, bytes.len() as u64, header.salt, header.chain());
     let mut records = 0;
-    while scanner.next().unwrap().is_some() {
+    while scanner.next_record().unwrap().is_some() {
         records += 1;
     }
     (records, scanner.end().unwrap())

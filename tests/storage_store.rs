@@ -1,5 +1,7 @@
 //! The two-layer state on real files: views, checkpoints, restarts.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,13 +22,14 @@ const NEVER: StoreOptions = StoreOptions {
     cache_bytes: 1 << 20,
 };
 
+type AllRows = Vec<(Vec<u8>, Vec<u8>)>;
 type Opened = (Store, Views, Option<Checkpoint>);
 
 fn open(dir: &Path, options: StoreOptions) -> Result<Opened, StoreError> {
     Store::open(dir, options, Arc::default())
 }
 
-fn rows(rows: &impl Rows, from: &[u8], to: Option<&[u8]>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn rows(rows: &impl Rows, from: &[u8], to: Option<&[u8]>) -> AllRows {
     let mut found = Vec::new();
     rows.scan(from, to, &mut |key, value| {
         found.push((key.to_vec(), value.to_vec()));
@@ -36,7 +39,7 @@ fn rows(rows: &impl Rows, from: &[u8], to: Option<&[u8]>) -> Vec<(Vec<u8>, Vec<u
     found
 }
 
-fn all(table: &impl Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn all(table: &impl Rows) -> AllRows {
     rows(table, b"", None)
 }
 
@@ -277,7 +280,7 @@ fn a_damaged_checkpoint_is_an_error_or_reads_right() {
     assert!(refused > 5, "most damage is noticed");
 }
 
-fn read_all(dir: &Path) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+fn read_all(dir: &Path) -> Result<AllRows, StoreError> {
     let (_store, views, checkpoint) = open(dir, NEVER)?;
     let mut found = Vec::new();
     views.current().scan(b"", None, &mut |key, value| {

@@ -1,5 +1,7 @@
 //! The log threads: order, batches, failures.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::fs::{self, File};
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! The log on real files: what a restart finds, whatever happened before it.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -337,16 +339,15 @@ fn a_start_that_was_interrupted_anywhere_is_finished_by_the_next() {
     let dir = TempDir::new().unwrap();
     let entries = written(dir.path());
     let old = last_segment(dir.path());
-    let copy_of_old = fs::read(&old).unwrap();
+    let mut copy_of_old = fs::read(&old).unwrap();
     // While the copy was being made: it has no name of its own yet.
     fs::write(dir.path().join("segment.tmp"), &copy_of_old[..700]).unwrap();
     fs::write(dir.path().join("spare.tmp"), [0; 100]).unwrap();
     assert_eq!(reopen(dir.path()).unwrap().0, entries);
     assert!(!old.exists() && !dir.path().join("segment.tmp").exists());
     // After the copy was complete, before the old one was removed: even a torn old one is not needed.
-    let mut torn = copy_of_old.clone();
-    torn[1024..].fill(0);
-    fs::write(&old, &torn).unwrap();
+    copy_of_old[1024..].fill(0);
+    fs::write(&old, &copy_of_old).unwrap();
     assert_eq!(reopen(dir.path()).unwrap().0, entries);
     assert!(!old.exists());
 }

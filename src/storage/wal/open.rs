@@ -168,7 +168,7 @@ fn scan_sealed(
     index: &mut LogIndex,
 ) -> Result<(), WalError> {
     let mut scanner = segment.scanner();
-    while let Some(record) = scanner.next().map_err(WalError::io("read", &segment.path))? {
+    while let Some(record) = scanner.next_record().map_err(WalError::io("read", &segment.path))? {
         let (header, offset) = (record.header, record.offset);
         history.add(&header, record.payload).map_err(|why| segment.damaged(offset, why.0))?;
         index.add(extent(segment.header.number, &header, offset));
@@ -190,7 +190,7 @@ struct LastEnd {
 fn scan_last(segment: &Found, history: &mut History) -> Result<LastEnd, WalError> {
     let io = || WalError::io("read", &segment.path);
     let mut scanner = segment.scanner();
-    while let Some(record) = scanner.next().map_err(io())? {
+    while let Some(record) = scanner.next_record().map_err(io())? {
         let offset = record.offset;
         history
             .add(&record.header, record.payload)
@@ -249,7 +249,7 @@ fn rewrite(
     let mut segment = prepare(dir, options, header)?;
     let mut scanner = old.scanner();
     let mut copy = Vec::new();
-    while let Some(record) = scanner.next().map_err(WalError::io("read", &old.path))? {
+    while let Some(record) = scanner.next_record().map_err(WalError::io("read", &old.path))? {
         let header =
             RecordHeader { durable: segment.offset, previous: segment.chain, ..record.header };
         copy.clear();

@@ -102,7 +102,7 @@ impl<'a, R: ReadAt + ?Sized> Scanner<'a, R> {
     ///
     /// # Errors
     /// When the segment cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+    pub fn next_record(&mut self) -> io::Result<Option<Record<'_>>> {
         let offset = self.offset;
         let Some((header, chain)) = self.record_at(offset)? else { return Ok(None) };
         if header.previous != self.chain || header.durable > offset {
@@ -114,7 +114,7 @@ impl<'a, R: ReadAt + ?Sized> Scanner<'a, R> {
         Ok(Some(Record { header, payload: &self.window[at..at + header.length as usize], offset }))
     }
 
-    /// Judges what stands where [`Scanner::next`] found no record.
+    /// Judges what stands where [`Scanner::next_record`] found no record.
     ///
     /// # Errors
     /// When the segment cannot be read.
