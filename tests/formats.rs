@@ -50,8 +50,7 @@ fn entries() -> Vec<Entry> {
 
 fn messages() -> Vec<(&'static str, PeerMessage)> {
     let raft = |message| PeerMessage::Raft(Envelope { from: 1, to: 300, term: 9, message });
-    let append =
-        Append { prev_index: 69_999, prev_term: 8, entries: entries(), commit: 69_998 };
+    let append = Append { prev_index: 69_999, prev_term: 8, entries: entries(), commit: 69_998 };
     let id = WriteId { session: 12, seq: 345, floor: 340 };
     vec![
         ("pre-vote", raft(Message::PreVote { last_index: 7, last_term: 3 })),

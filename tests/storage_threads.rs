@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use bowline::ids::Id128;
 use bowline::metrics::Metrics;
-use bowline::node::{LogDone, LogWrite, ReadFor, ReadRequest, log_reader, log_writer};
+use bowline::node::log_writer::{LogDone, LogWrite};
+use bowline::node::{log_reader, log_writer};
 use bowline::raft::{Entry, HardState, Index, LogRead, Payload, Persisted, Stamp, Term, Write};
+use bowline::replica::LogRequest;
 use bowline::storage::{Identity, VoteFile, Wal, WalOptions, WalReader};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tempfile::TempDir;
@@ -128,13 +130,13 @@ fn entries_are_read_back_on_request() {
     let (report, done) = unbounded();
     let thread = log_reader::spawn(log.reader, queue, report);
     let read = LogRead { to: 2, first: 10, last: 12, bytes_max: usize::MAX };
-    requests.send(ReadRequest::from(read)).unwrap();
-    let apply = ReadRequest { wanted: ReadFor::Apply, first: 49, last: 60, bytes_max: 1 << 20 };
+    requests.send(LogRequest::Follower(read)).unwrap();
+    let apply = LogRequest::Apply { first: 49, last: 60, bytes_max: 1 << 20 };
     requests.send(apply).unwrap();
     drop(requests);
     thread.join().unwrap();
     let answers: Vec<_> = done.iter().collect();
-    assert_eq!(answers[0].request.wanted, ReadFor::Follower(2));
+    assert_eq!(answers[0].request, LogRequest::Follower(read));
     assert_eq!(answers[0].entries.as_ref().unwrap()[..], entries[9..12]);
     assert_eq!(answers[1].request, apply);
     assert_eq!(answers[1].entries.as_ref().unwrap()[..], entries[48..50]);

@@ -139,8 +139,8 @@ fn a_reader_takes_as_much_as_was_asked_for_but_at_least_one() {
     assert_eq!(indexes(5, 40, 1), [5]);
     assert_eq!(indexes(5, 40, 300), [5, 6]);
     assert_eq!(indexes(40, 99, usize::MAX), [40]);
-    assert_eq!(indexes(41, 99, usize::MAX), []);
-    assert_eq!(indexes(0, 99, usize::MAX), []);
+    assert!(indexes(41, 99, usize::MAX).is_empty());
+    assert!(indexes(0, 99, usize::MAX).is_empty());
     assert_eq!(indexes(1, 40, 3000).len(), 20);
 }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crossbeam_channel::bounded;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -18,6 +19,7 @@ const INSISTING: usize = 2;
 /// Runs a node until it is told to stop (Ctrl-C, SIGTERM); the third signal ends it at once.
 pub(super) fn run(args: &NodeArgs) -> ExitCode {
     start_log();
+    raise_descriptor_limit();
     let (stop_in, stop) = bounded(1);
     let mut signals = match Signals::new([SIGINT, SIGTERM]) {
         Ok(signals) => signals,
@@ -48,6 +50,15 @@ pub(super) fn run(args: &NodeArgs) -> ExitCode {
                 StartError::Failed(_) => ExitCode::FAILURE,
             }
         }
+    }
+}
+
+/// Clients, peers and files each take a descriptor; take as many as the system gives.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        log::debug!("the limit of open files stays at {:?}: {error}", limit.current);
     }
 }
 

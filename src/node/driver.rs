@@ -22,7 +22,7 @@ use super::{Clock, Status};
 use crate::ids::ClusterId;
 use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler};
 use crate::metrics::Metrics;
-use crate::raft::{MemberInfo, NodeId, Persisted, RoleKind};
+use crate::raft::{self, MemberInfo, NodeId, Persisted, RoleKind};
 use crate::replica::{
     AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica, Work,
 };
@@ -356,9 +356,19 @@ impl Driver {
     }
 
     fn report(&self, events: Vec<Event>) {
-        let node = self.replica.node();
+        let id = self.replica.node().id();
         for event in events {
-            log::info!("n{} term {}: {event}", node.id(), node.term());
+            match &event {
+                Event::Raft(raft::Event::Role { to: RoleKind::Candidate, .. }) => {
+                    self.metrics.elections.inc();
+                }
+                Event::Raft(
+                    raft::Event::Role { to: RoleKind::Leader, .. }
+                    | raft::Event::LeaderKnown { .. },
+                ) => self.metrics.leader_changes.inc(),
+                _ => {}
+            }
+            log::info!("n{id}: {event}");
         }
     }
 

@@ -126,7 +126,8 @@ fn agree(me: &Identity, hello: &Hello) -> Result<Accepted, Refusal> {
 
 /// Whether we are the one that is meant.
 fn meant(me: &Identity, hello: &Hello) -> Result<(), Refusal> {
-    if hello.expected_node != 0 && hello.expected_node != me.node {
+    // Who is just being admitted does not know its id yet; it says so, and is dialled again.
+    if me.node != 0 && hello.expected_node != 0 && hello.expected_node != me.node {
         let reason = format!("this is node {}, not node {}", me.node, hello.expected_node);
         return Err(refusal(RefusalCode::WrongNode, reason));
     }

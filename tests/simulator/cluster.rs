@@ -303,8 +303,8 @@ impl Cluster {
 
     fn on_join_reply(&mut self, guest: GuestId, reply: JoinReply) {
         let JoinReply::Admitted { id, .. } = reply else { return };
-        if let Some(info) = self.joiners.remove(&guest) {
-            let mut machine = Machine::new(id, info);
+        if self.joiners.remove(&guest).is_some() {
+            let mut machine = Machine::new(id);
             machine.start(self.now, self.rng.random());
             self.machines.insert(id, machine);
         }

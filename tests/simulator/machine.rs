@@ -67,12 +67,10 @@ pub struct Process {
     pub state: State<MemoryStore>,
     /// Writes that the disk has not finished: (when it will have, write, commit).
     pub writing: VecDeque<(Micros, raft::Write, u64)>,
-    pub commit: u64,
 }
 
 pub struct Machine {
     pub id: NodeId,
-    pub info: MemberInfo,
     pub disk: Disk,
     pub process: Option<Process>,
 }
@@ -88,13 +86,13 @@ pub fn options() -> Options {
 }
 
 impl Machine {
-    pub fn new(id: NodeId, info: MemberInfo) -> Self {
-        Self { id, info, disk: Disk::default(), process: None }
+    pub fn new(id: NodeId) -> Self {
+        Self { id, disk: Disk::default(), process: None }
     }
 
     /// The first machine of a cluster.
     pub fn bootstrap(info: MemberInfo) -> Self {
-        let mut machine = Self::new(1, info.clone());
+        let mut machine = Self::new(1);
         let member = raft::Member { role: raft::MemberRole::Voter, info };
         let configuration = Configuration { members: [(1, member)].into() };
         let payload = Payload::Configuration(configuration);
@@ -111,12 +109,11 @@ impl Machine {
         let command = Command::RegisterSession { node: self.id, nonce }.encode();
         let mut boot = self.disk.boot(self.id);
         boot.commit = boot.commit.max(applied);
-        let commit = boot.commit;
         let registration = Registration { nonce, command };
         let replica = Replica::new(options(), boot, applied, registration, now);
         let reconciler = Reconciler::new(200_000);
         let writing = VecDeque::new();
-        self.process = Some(Process { replica, reconciler, state, writing, commit });
+        self.process = Some(Process { replica, reconciler, state, writing });
     }
 
     /// Kills the process: of the writes under way, the first `kept` reach the disk.

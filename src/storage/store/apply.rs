@@ -161,16 +161,23 @@ impl Store {
         self.freeze(meta);
     }
 
-    /// Makes a checkpoint of all that is published, and waits until it is durable.
+    /// The bytes of the last publication.
+    #[must_use]
+    pub fn published_meta(&self) -> Bytes {
+        self.meta.clone()
+    }
+
+    /// Makes a checkpoint of all that is published, with the bytes of the last publication as its
+    /// meta, and waits until it is durable.
     ///
     /// # Errors
     /// When it failed: the node must stop.
     ///
     /// # Panics
     /// As [`Store::begin_checkpoint`].
-    pub fn checkpoint(&mut self, meta: Bytes) -> Result<(), StoreError> {
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.finish()?;
-        self.begin_checkpoint(meta);
+        self.begin_checkpoint(self.meta.clone());
         self.finish()
     }
 
