@@ -133,16 +133,14 @@ pub enum Event {
         /// µs since it was last heard.
         silent_us: u64,
     },
-    /// The process of the leader is known to be gone; a voter campaigns after a short wait.
+    /// The process of the leader is known to be gone.
     LeaderGone {
         /// Term.
         term: Term,
         /// Who.
         leader: NodeId,
-        /// This node's rank among the other voters.
-        rank: usize,
-        /// How long it waits, µs.
-        wait_us: u64,
+        /// On a voter: its rank among the others, and how long it waits with its campaign, µs.
+        campaign: Option<(usize, u64)>,
     },
     /// A vote or pre-vote was given.
     VoteGranted {
@@ -283,9 +281,12 @@ impl fmt::Display for Event {
             Self::LeaderSilent { term, leader, silent_us } => {
                 write!(f, "term {term}: leader {leader} silent for {} ms", silent_us / 1000)
             }
-            Self::LeaderGone { term, leader, rank, wait_us } => {
-                write!(f, "term {term}: leader {leader} is gone; ")?;
-                write!(f, "campaign in {} ms at rank {rank}", wait_us / 1000)
+            Self::LeaderGone { term, leader, campaign } => {
+                write!(f, "term {term}: leader {leader} is gone")?;
+                match campaign {
+                    Some((rank, us)) => write!(f, "; campaign in {} ms at rank {rank}", us / 1000),
+                    None => Ok(()),
+                }
             }
             Self::VoteGranted { .. } | Self::VoteRefused { .. } => self.fmt_vote(f),
             Self::QuorumLost { term, heard, voters } => {

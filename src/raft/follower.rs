@@ -199,12 +199,17 @@ impl RawNode<Follower> {
         if self.role.leader != Some(node) {
             return;
         }
+        self.forget_leader();
+        if !self.is_promotable() {
+            self.emit(Event::LeaderGone { term: self.term, leader: node, campaign: None });
+            return;
+        }
         let voters = self.configurations.current().voters();
         let rank = voters.filter(|voter| *voter != node && *voter < self.id).count();
-        let wait_us = rank as u64 * GONE_RANK_WAIT + self.draw(0, GONE_JITTER);
-        self.emit(Event::LeaderGone { term: self.term, leader: node, rank, wait_us });
-        self.forget_leader();
-        let deadline = self.time() + wait_us;
+        let wait = rank as u64 * GONE_RANK_WAIT + self.draw(0, GONE_JITTER);
+        let campaign = Some((rank, wait));
+        self.emit(Event::LeaderGone { term: self.term, leader: node, campaign });
+        let deadline = self.time() + wait;
         self.role.hasten(deadline, Hurry::new());
     }
 

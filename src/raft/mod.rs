@@ -1,4 +1,100 @@
-//! The consensus core.
+//! The consensus core: Raft as in Ongaro's thesis, as a pure state machine.
+//!
+//! A group of nodes agrees on one sequence of commands, the *log*, so that each of them can apply
+//! the same commands in the same order to its own copy of the state. They agree as long as more
+//! than half of them are up and in touch, and they never disagree. Section numbers below are those
+//! of Diego Ongaro's thesis, "Consensus: Bridging Theory and Practice" (2014).
+//!
+//! # Shape
+//!
+//! [`Node`] has no I/O, no clock, no thread and no randomness but a seed. Inputs are calls that take
+//! the time ([`Node::step`] a message, [`Node::tick`], [`Node::propose`], [`Node::on_persisted`], …);
+//! everything it wants done collects in it until [`Node::ready`] hands it out as data: a [`Write`]
+//! for the disk, [`Envelope`]s for the network, answers to reads, reads from the log. What happened
+//! is told by [`Node::take_events`]. Inside, a node is in one of three roles, each a type of its
+//! own: `follower`, `candidate`, `leader`; `raw` has what they share.
+//!
+//! # Order of durability
+//!
+//! A vote, an acknowledgement, and a request for votes speak of things that must survive a crash.
+//! They leave in [`Write::release`], when that write and all before it are durable; everything else
+//! leaves at once ([`Ready::messages`]), heartbeats above all: no disk stands in their way. An
+//! acknowledgement of something that is in an earlier write, still under way, rides on a write
+//! without content: only a place in the line. So acknowledgements are true when they are made out
+//! and never looked at again. Of what is all durable, they leave at once.
+//!
+//! Completions come back as [`Persisted`], with the term in which the write was issued. In another
+//! term they say nothing: the log may have been replaced meanwhile, and by then replaced back. No
+//! information is lost by that, as each new term is itself written, and that write too tells where
+//! the log ended. A node counts its own vote and its own log only so.
+//!
+//! # Elections (3.4, 9.6, 4.2.3, 6.2)
+//!
+//! A follower that hears from no leader for its election timeout, drawn anew from a range whenever
+//! its role or term changes, asks all voters whether they would vote for it (*pre-vote*), without
+//! raising its term. They say yes if its log is at least as complete as theirs and they have not
+//! heard from a leader for the shortest timeout (*loyalty*). With a majority it raises its term and
+//! asks in earnest; a majority of durable votes makes it leader. A leader that is not in touch with
+//! a majority for the longest timeout steps down (*check-quorum*). None of these can be turned off:
+//! only together they keep a cluster with bad links from electing for ever.
+//!
+//! A node whose term ran ahead would ignore the leader. It answers it at its own term; the leader
+//! steps down once, and a new election takes the node back. When the leader's *process* is known to
+//! be gone ([`Node::leader_gone`]) its voters do not wait for timeouts: each campaigns after a few
+//! milliseconds, in the order of ids, and repeats a failed round quickly a few times. That evidence
+//! may be wrong; nothing but time rests on loyalty.
+//!
+//! # Replication (3.5, 3.6.2, 10.2.1)
+//!
+//! A new leader appends an empty entry: it commits all it inherited. What is proposed between two
+//! calls of [`Node::ready`] goes out in one [`Append`] per follower, in parallel with the leader's own
+//! write. Per follower (`progress`) the leader *probes* for the point where the logs agree, at most
+//! one probe per term thanks to hints from both sides, then *replicates* ahead of the
+//! acknowledgements, in a window bounded by messages and bytes. If something sent before a heartbeat
+//! round is not acknowledged when the round is answered, the leader asks by an empty append after
+//! its last one: it is acknowledged, or waits for the follower's disk, or is refused, and then the
+//! follower is probed. Entries that have left memory come back by a [`LogRead`].
+//!
+//! The commit index is what a majority of voters holds durably, once that is an entry of the
+//! leader's own term. Followers learn it with the next entries, or at once if none are due.
+//!
+//! # Members (4.1, 4.2)
+//!
+//! A [`Configuration`] is an entry, in force as soon as it is appended, and falls with it. Changes go
+//! by one voter at a time, learner first; none before the leader has committed an entry of its own
+//! term, none while another is uncommitted, none that leaves a majority that is not in touch
+//! ([`Node::propose_change`]). A node's id is the index of the entry that admitted it, and until that
+//! is committed nothing is sent to it. A leader that took itself out works on until that is
+//! committed, without counting itself, then asks the best follower to take over. A removed node is
+//! told so when it speaks to the leader ([`Message::Removed`]). Who is taken out by an entry that is
+//! not committed yet still campaigns, as the others may depend on its log.
+//!
+//! # Reads and hand-over (6.4, 3.10)
+//!
+//! [`Node::read_index`] on any node gives the index that a local state must have reached to hold every
+//! write acknowledged before. It costs a round of heartbeats, shared by all reads that wait. Rounds
+//! are numbered within a term; with the leader's office all waiting reads end. [`Node::transfer`]
+//! stops proposals, brings a follower up, and tells it to campaign at once.
+//!
+//! # Time
+//!
+//! Only the caller's monotonic clock moves anything. A stop of the process counts as one heartbeat
+//! (`timeline`). Entries are stamped with a time of the cluster that never goes back (`clock`).
+//!
+//! # Caveats
+//!
+//! - No snapshots yet: the log grows for ever, and a new node gets all of it.
+//! - No leases: every linearizable read costs a round of messages, none rests on a clock.
+//! - A chain of partial links may still keep a cluster without a stable leader: pre-vote,
+//!   check-quorum and loyalty settle the usual faults, not every conceivable one.
+//! - Two voters need both: the loss of one stops the cluster until it is back.
+//! - Requests for votes wait for the candidate's own disk; an election takes two writes in a row.
+//! - A leader does not watch its own disk: it goes on sending heartbeats while its writes hang. The
+//!   caller sees the age of its writes and has to hand over or stop.
+//! - An empty append with news of a commit is acknowledged like any other, a message for nothing.
+//! - A removed node that never reaches the leader is not told; it only stays unheard.
+//! - Terms beyond 2^62 are taken for nonsense. Peers are trusted not to lie: a correct envelope with
+//!   false content can depose a leader, and one that contradicts the commit index stops the node.
 
 mod candidate;
 mod change;

@@ -55,3 +55,23 @@ impl Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_to_one_leader_in_one_write_are_merged() {
+        let ack = |to, term, match_index| Envelope {
+            from: 9,
+            to,
+            term,
+            message: Message::AppendAccepted { match_index },
+        };
+        let mut output = Output::new(HardState::default());
+        for envelope in [ack(1, 2, 5), ack(1, 2, 7), ack(1, 2, 6), ack(2, 3, 1)] {
+            output.release(envelope);
+        }
+        assert_eq!(output.released, [ack(1, 2, 7), ack(2, 3, 1)]);
+    }
+}

@@ -147,7 +147,6 @@ impl Progress {
             self.probing = false;
             self.probed = false;
             self.next = self.match_index + 1;
-            self.commit_sent = 0;
         }
         self.next = self.next.max(self.match_index + 1);
         news
@@ -164,6 +163,7 @@ impl Progress {
             return false;
         }
         self.state = ProgressState::Probe;
+        self.commit_sent = 0;
         self.next = next.max(self.match_index + 1);
         self.probing = false;
         self.probed = false;

@@ -345,7 +345,9 @@ impl<R: Role> RawNode<R> {
             }
             return Screened::Done;
         }
-        if self.configurations.is_removed(from, self.log.commit()) {
+        // A leader that was taken out by an entry of its own still leads until it steps down.
+        let leads = term == self.term && self.role.leader(self.id) == Some(from);
+        if !leads && self.configurations.is_removed(from, self.log.commit()) {
             let index = self.configurations.committed(self.log.commit()).0;
             if self.role.kind() == RoleKind::Leader {
                 self.send(from, Message::Removed { index });

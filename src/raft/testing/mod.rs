@@ -3,6 +3,8 @@
 //! All of them drive a [`cluster::Cluster`] of real nodes with simulated disks, network and time,
 //! and all are watched by the same [`checker::Checker`], which knows nothing of how the core works.
 
+#![allow(clippy::unwrap_used)]
+
 mod checker;
 mod cluster;
 mod disk;
