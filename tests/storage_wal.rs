@@ -185,6 +185,41 @@ fn entries_are_read_while_others_are_appended() {
     readers.into_iter().for_each(|reader| reader.join().unwrap());
 }
 
+#[test]
+fn a_reader_never_mixes_two_states_of_the_log() {
+    let dir = TempDir::new().unwrap();
+    let (mut writer, mut reader, _) = open(dir.path()).unwrap();
+    let rounds: Vec<(Index, Vec<Entry>)> = (1..=150)
+        .map(|term| {
+            let first = if term == 1 { 1 } else { 10 + term % 7 };
+            (first, (first..40).map(|index| command(index, term, 200)).collect())
+        })
+        .collect();
+    let mut log: Vec<Entry> = Vec::new();
+    let mut states = Vec::new();
+    for (first, entries) in &rounds {
+        log.truncate(*first as usize - 1);
+        log.extend(entries.iter().cloned());
+        states.push(log.clone());
+    }
+    let checker = std::thread::spawn(move || {
+        let mut seen = 0;
+        while seen < states.len() as Term {
+            // A batch may be several records: what is read may end within it.
+            let entries = reader.read(1, Index::MAX, usize::MAX).unwrap();
+            let Some(last) = entries.last() else { continue };
+            assert!(last.term >= seen, "the log never goes back");
+            assert!(states[last.term as usize - 1].starts_with(&entries));
+            seen = last.term;
+        }
+    });
+    for (_, entries) in &rounds {
+        writer.append(entries, 0).unwrap();
+        writer.sync().unwrap();
+    }
+    checker.join().unwrap();
+}
+
 /// A log with a few records in one segment, the last one several sectors long; returns its entries.
 fn written(dir: &Path) -> Vec<Entry> {
     let (mut writer, reader, _) =

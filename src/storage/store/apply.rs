@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::checkpointer::{Checkpointer, Written};
-use super::disk::{Checkpoint, Disk};
+use super::disk::Checkpoint;
 use super::layer::Value;
 use super::view::{Layers, View, Views};
 use super::{Rows, StoreError, Table, assert_row_key};
@@ -70,12 +70,11 @@ impl Store {
         options: StoreOptions,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Views, Option<Checkpoint>), StoreError> {
-        let disk = Disk::open(dir, &options)?;
-        let snapshot = disk.snapshot();
-        let checkpoint = snapshot.checkpoint()?;
-        let layers = Layers { disk: Some(snapshot), ..Layers::default() };
+        let (checkpointer, disk) = Checkpointer::start(dir, &options)?;
+        let checkpoint = disk.checkpoint()?;
+        let layers = Layers { disk: Some(disk), ..Layers::default() };
         let mut store = Self::new(options, metrics, layers);
-        store.checkpointer = Some(Checkpointer::start(disk)?);
+        store.checkpointer = Some(checkpointer);
         if let Some(checkpoint) = &checkpoint {
             store.applied = checkpoint.applied;
             store.meta = checkpoint.meta.clone();

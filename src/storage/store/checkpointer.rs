@@ -1,14 +1,26 @@
 //! The thread that writes checkpoints, one at a time.
+//!
+//! It lowers its own priority before it opens the disk, and what fjall does in the background inherits
+//! that: on a machine with few cores the merging of runs would otherwise keep the log's thread
+//! waiting for a core after its sync is done.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
-use super::StoreError;
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
+
 use super::disk::{Checkpoint, Disk, DiskView};
 use super::layer::Layer;
+use super::{StoreError, StoreOptions};
+
+/// How much the thread gives way to others, as `nice` counts: about a third of an equal share, since
+/// with much less the merging would not keep up with a node that is busy for long.
+const NICE: i32 = 5;
 
 /// Work for the thread.
 enum Job {
@@ -36,16 +48,33 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread.
-    pub fn start(disk: Disk) -> Result<Self, StoreError> {
+    /// Starts the thread and opens the tree in `path`, which is returned as it stands.
+    pub fn start(path: &Path, options: &StoreOptions) -> Result<(Self, DiskView), StoreError> {
         // One layer to write and one to forget, at most.
         let (jobs, work) = bounded(2);
         let (done, written) = bounded(1);
+        let (tell, opened) = bounded(1);
+        let (path, options) = (path.to_owned(), *options);
+        let run = move || {
+            // A courtesy: where it is not allowed, checkpoints are as quick and only less polite.
+            let _ = setpriority_process(Some(gettid()), NICE);
+            match Disk::open(&path, &options) {
+                Ok(disk) => {
+                    let _ = tell.send(Ok(disk.snapshot()));
+                    run(&disk, &work, &done);
+                }
+                Err(error) => {
+                    let _ = tell.send(Err(error));
+                }
+            }
+        };
         let thread = thread::Builder::new()
             .name("checkpoint".into())
-            .spawn(move || run(&disk, &work, &done))
+            .spawn(run)
             .map_err(|error| StoreError(format!("cannot start the checkpoint thread: {error}")))?;
-        Ok(Self { jobs: Some(jobs), written, thread: Some(thread) })
+        let this = Self { jobs: Some(jobs), written, thread: Some(thread) };
+        let disk = opened.recv().unwrap_or_else(|_| Err(gone()))?;
+        Ok((this, disk))
     }
 
     /// Begins to write a layer. The one before must have been reported.

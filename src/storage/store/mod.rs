@@ -1,8 +1,8 @@
 //! The replicated state: rows in order, in two layers.
 //!
-//! **Recent** rows, those written since the last checkpoint, are in memory ([`layer`]), each with the
+//! **Recent** rows, those written since the last checkpoint, are in memory (`layer`), each with the
 //! number of the batch that wrote it; nothing is ever overwritten, so a reader that knows up to which
-//! batch it may look needs no lock. **The checkpoint** is on disk ([`disk`]). When recent rows get
+//! batch it may look needs no lock. **The checkpoint** is on disk (`disk`). When recent rows get
 //! many, or old, they are *frozen*, a new empty layer takes over, and the thread `checkpoint` writes
 //! the frozen ones in key order into the checkpoint: one sorted run, together with the meta row that
 //! says as of which index it is, durable and visible at once. After a crash the log is replayed

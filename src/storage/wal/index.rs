@@ -72,10 +72,22 @@ impl LogIndex {
         }
     }
 
-    /// The extent that holds an entry.
-    pub fn find(&self, index: Index) -> Option<Extent> {
-        let at = self.extents.partition_point(|extent| extent.last < index);
-        self.extents.get(at).filter(|extent| extent.first <= index).copied()
+    /// The extents that hold the entries `first..=last`, cut to them: as many as come to about `bytes`
+    /// without the first one, of which perhaps only the end is wanted. They belong to one state of the log, whatever is appended later.
+    pub fn find(&self, first: Index, last: Index, bytes: u64) -> Vec<Extent> {
+        let at = self.extents.partition_point(|extent| extent.last < first);
+        let (mut found, mut sum, mut next) = (Vec::new(), 0_u64, first);
+        for extent in &self.extents[at..] {
+            if next > last || extent.first > next || (sum >= bytes && !found.is_empty()) {
+                break;
+            }
+            if !found.is_empty() {
+                sum += extent.bytes;
+            }
+            found.push(Extent { first: next, last: last.min(extent.last), ..*extent });
+            next = extent.last + 1;
+        }
+        found
     }
 
     /// From where on the records add up to about `bytes`, counted from the end.
@@ -104,10 +116,13 @@ mod tests {
         index.add(record(1, 2, 128, 100));
         index.add(record(3, 3, 228, 100));
         index.add(record(4, 4, 328, EXTENT_BYTES));
-        assert_eq!(index.find(3), Some(record(1, 3, 128, 200)));
-        assert_eq!(index.find(4), Some(record(4, 4, 328, EXTENT_BYTES)));
-        assert_eq!(index.find(5), None);
-        assert_eq!(index.find(0), None);
+        assert_eq!(index.find(2, 3, 1), [record(2, 3, 128, 200)]);
+        let second = record(4, 4, 328, EXTENT_BYTES);
+        assert_eq!(index.find(4, 9, 1), [second]);
+        assert_eq!(index.find(3, 9, 1), [record(3, 3, 128, 200), second]);
+        assert_eq!(index.find(3, 9, 0), [record(3, 3, 128, 200)]);
+        assert_eq!(index.find(5, 9, u64::MAX), []);
+        assert_eq!(index.find(0, 9, u64::MAX), []);
     }
 
     #[test]
@@ -115,10 +130,9 @@ mod tests {
         let mut index = LogIndex::default();
         index.add(record(1, 4, 128, 100));
         index.add(record(3, 5, 228, 100));
-        assert_eq!(index.find(2), Some(record(1, 2, 128, 100)));
-        assert_eq!(index.find(3), Some(record(3, 5, 228, 100)));
+        assert_eq!(index.find(1, 9, 999), [record(1, 2, 128, 100), record(3, 5, 228, 100)]);
         index.add(record(6, 6, 328, 8));
-        assert_eq!(index.find(6), Some(record(3, 6, 228, 108)));
+        assert_eq!(index.find(6, 6, 999), [record(6, 6, 228, 108)]);
         index.add(record(1, 1, 336, 8));
         assert_eq!(index.last(), 1);
     }

@@ -1,21 +1,21 @@
 //! The log on disk.
 //!
 //! **Segments.** The log is a row of files (`format`), 64 MiB each, made ahead and filled with zeros by
-//! a helper ([`spare`]): to overwrite zeros and sync takes the disk half as long as to make a file
+//! a helper (`spare`): to overwrite zeros and sync takes the disk half as long as to make a file
 //! grow. A segment is only begun when the one before is durable to its end.
 //!
 //! **Appending.** Nothing is overwritten in place. Entries whose index is not above the last one
 //! supersede the tail: the record that holds them says so by its first index. All that was appended
 //! since the last sync becomes one record (more when it is large), one write and one fdatasync
-//! ([`writer`]); so there is never more than one record of which it is not known whether it is
+//! (`writer`); so there is never more than one record of which it is not known whether it is
 //! durable, and each record names the place up to which it is.
 //!
 //! **Starting.** What a failed fsync left in the page cache must not be taken for what is on disk: all
 //! files are synced and forgotten by the cache before they are read, and the last segment is copied
-//! into a new one ([`open`]). A torn record at the very end is cut away; a damaged one stops the node
+//! into a new one (`open`). A torn record at the very end is cut away; a damaged one stops the node
 //! ([`scan`]), since a node must never behave as if it had not had what it once acknowledged.
 //!
-//! **Reading.** A [`WalReader`] finds entries through a sparse index ([`index`]) that the writer extends
+//! **Reading.** A [`WalReader`] finds entries through a sparse index (`index`) that the writer extends
 //! after each sync; it never sees what is not durable, and never waits for the disk the writer
 //! waits for.
 

@@ -57,16 +57,12 @@ impl WalReader {
         last: Index,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, WalError> {
-        let mut found = Vec::new();
-        let (mut next, mut bytes) = (first, 0);
-        while next <= last && bytes < bytes_max {
-            let Some(extent) = self.index.lock().find(next) else { break };
-            let wanted = Extent { first: next, last: last.min(extent.last), ..extent };
-            let full = self.read_extent(&wanted, bytes_max, &mut bytes, &mut found)?;
-            if full || found.last().is_none_or(|entry| entry.index < wanted.last) {
+        let extents = self.index.lock().find(first, last, bytes_max as u64);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for extent in extents {
+            if self.read_extent(&extent, bytes_max, &mut bytes, &mut found)? {
                 break;
             }
-            next = wanted.last + 1;
         }
         Ok(found)
     }
