@@ -221,6 +221,8 @@ pub enum Verb {
     Transfer(TransferArgs),
     /// Take a node out of the cluster for good
     Remove(RemoveArgs),
+    /// Take the node that is asked out of the cluster for good, and stop it
+    Leave(LeaveArgs),
     /// Run a whole cluster on loopback in this terminal, to try things on
     Demo(DemoArgs),
 }
@@ -316,6 +318,14 @@ pub struct RemoveArgs {
     /// Name or id of the node
     #[arg(value_name = "NODE")]
     pub target: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
+/// Arguments of `leave`.
+#[derive(Args, Clone, Debug)]
+pub struct LeaveArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub node: NodeUrls,

@@ -62,6 +62,7 @@ pub fn run(verb: &Verb) -> ExitCode {
         Verb::Import(args) => import::run(args),
         Verb::Transfer(args) => operator::transfer(args),
         Verb::Remove(args) => operator::remove(args),
+        Verb::Leave(args) => operator::leave(args),
         Verb::Demo(args) => demo::run(args),
     };
     match result {

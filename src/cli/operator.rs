@@ -2,7 +2,7 @@
 
 use ureq::http::Method;
 
-use super::args::{RemoveArgs, TransferArgs};
+use super::args::{LeaveArgs, RemoveArgs, TransferArgs};
 use super::client::{Answer, Client};
 use super::status::{self, Peer};
 use super::{Error, print};
@@ -31,6 +31,13 @@ pub(super) fn remove(args: &RemoveArgs) -> Result<(), Error> {
     let path = format!("/v1/operator/raft/peer?id={}", peer.id);
     done(&client.ask(&Method::DELETE, &path, &[])?)?;
     print(&format!("{} (id {}) is no member any more\n", peer.name, peer.id))
+}
+
+/// Takes the node that is asked out for good; it stops by itself.
+pub(super) fn leave(args: &LeaveArgs) -> Result<(), Error> {
+    let client = Client::new(&args.node.urls);
+    done(&client.ask(&Method::PUT, "/v1/agent/leave", &[])?)?;
+    print("the node has left the cluster and stops\n")
 }
 
 fn done(answer: &Answer) -> Result<(), Error> {

@@ -178,6 +178,12 @@ pub(super) fn remove_peer(service: &Service, request: &Request) -> Step {
     }
 }
 
+/// `PUT /v1/agent/leave`: takes this node out of the cluster, after which it stops.
+pub(super) fn leave(service: &Service) -> Step {
+    let own = service.client.status().id;
+    Step::park(Ask::Remove(own), service.options.request_timeout, Then::ConsulDone(""))
+}
+
 /// The answer to a transfer or a removal.
 pub(super) fn done(body: &'static str, completion: &Completion) -> Step {
     let response = match &completion.outcome {

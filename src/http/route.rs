@@ -45,6 +45,7 @@ enum Handler {
     Configuration,
     Transfer,
     RemovePeer,
+    Leave,
 }
 
 use Method::{Delete, Get, Head, Post, Put};
@@ -58,7 +59,7 @@ const fn member(path: &'static str, methods: &'static [Method], handler: Handler
 }
 
 /// Everything that can be asked.
-pub const ROUTES: [Route; 14] = [
+pub const ROUTES: [Route; 15] = [
     member("/", &[Put, Post], Handler::Create),
     always("/", &[Get, Head], Handler::Usage),
     member(KEY, &[Get, Head], Handler::Follow),
@@ -73,6 +74,7 @@ pub const ROUTES: [Route; 14] = [
     member("/v1/operator/raft/configuration", &[Get, Head], Handler::Configuration),
     member("/v1/operator/raft/transfer-leader", &[Put, Post], Handler::Transfer),
     member("/v1/operator/raft/peer", &[Delete], Handler::RemovePeer),
+    member("/v1/agent/leave", &[Put], Handler::Leave),
 ];
 
 const KEY: &str = "/{key}";
@@ -325,6 +327,7 @@ impl Service {
             Handler::Configuration => consul::configuration(self, request).into(),
             Handler::Transfer => consul::transfer(self, request),
             Handler::RemovePeer => consul::remove_peer(self, request),
+            Handler::Leave => consul::leave(self),
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::driver::End;
 use super::{Completion, Completions, Outcome};
 use crate::ids::{Ticket, WriteId};
 use crate::metrics::Metrics;
@@ -38,7 +39,7 @@ pub struct Applier {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where a failure that must stop the node is reported.
-    pub fatal: Sender<String>,
+    pub end: Sender<End>,
 }
 
 impl Applier {
@@ -56,7 +57,7 @@ impl Applier {
                 };
                 if let Err(why) = done {
                     // Nobody listens any more when the node is stopping.
-                    self.fatal.send(why).ok();
+                    self.end.send(End::Failed(why)).ok();
                     return;
                 }
             }

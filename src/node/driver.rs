@@ -22,7 +22,7 @@ use super::{Clock, Status};
 use crate::ids::ClusterId;
 use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler};
 use crate::metrics::Metrics;
-use crate::raft::{self, MemberInfo, NodeId, Persisted, RoleKind};
+use crate::raft::{self, Index, MemberInfo, NodeId, Persisted, RoleKind};
 use crate::replica::{
     AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica, Work,
 };
@@ -40,6 +40,15 @@ pub enum Control {
     HandOver(Sender<()>),
     /// Stop.
     Stop,
+}
+
+/// Why the node must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Something failed that nothing can be done about.
+    Failed(String),
+    /// It was taken out of the cluster by the entry at this index.
+    Removed(Index),
 }
 
 /// The queues into the raft thread.
@@ -74,8 +83,8 @@ pub struct Outputs {
     pub completions: Completions,
     /// To the gossip thread.
     pub gossip: Sender<GossipCommand>,
-    /// To the main thread: why the node must stop.
-    pub fatal: Sender<String>,
+    /// To the main thread: why the node must end.
+    pub end: Sender<End>,
 }
 
 /// The thread's state.
@@ -112,7 +121,7 @@ enum Next {
 
 impl Driver {
     /// Starts the thread. It ends on [`Control::Stop`], on a failed log, or when the node removed
-    /// itself; in all but the first case `fatal` says why.
+    /// itself; in all but the first case `end` says why.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -133,7 +142,7 @@ impl Driver {
                 Ok(Next::Continue) => {}
                 Ok(Next::Stop) => return,
                 Err(why) => {
-                    self.outputs.fatal.send(why).ok();
+                    self.outputs.end.send(End::Failed(why)).ok();
                     return;
                 }
             }
@@ -366,6 +375,10 @@ impl Driver {
                     raft::Event::Role { to: RoleKind::Leader, .. }
                     | raft::Event::LeaderKnown { .. },
                 ) => self.metrics.leader_changes.inc(),
+                Event::Raft(raft::Event::Removed { index, .. }) => {
+                    self.outputs.gossip.send(GossipCommand::Leave).ok();
+                    self.outputs.end.send(End::Removed(*index)).ok();
+                }
                 _ => {}
             }
             log::info!("n{id}: {event}");

@@ -21,7 +21,7 @@ use parking_lot::RwLock;
 use super::applier::Applier;
 use super::boot::{self, Beginning, Recovered, StartError};
 use super::dial_back::DialBack;
-use super::driver::{Control, Driver, Inputs, Outputs};
+use super::driver::{Control, Driver, End, Inputs, Outputs};
 use super::listen::{self, Listeners};
 use super::{Client, Clock, Completions, Status, banner, log_reader, log_writer};
 use crate::config::{Front, NodeConfig, PEER_PORT};
@@ -90,7 +90,7 @@ struct Node<'a> {
     front: http::front::FrontHandle,
     transport: transport::Handle,
     transport_thread: JoinHandle<()>,
-    fatal: (Sender<String>, Receiver<String>),
+    end: (Sender<End>, Receiver<End>),
 }
 
 impl<'a> Node<'a> {
@@ -172,7 +172,7 @@ impl<'a> Node<'a> {
             front,
             transport,
             transport_thread,
-            fatal: bounded(4),
+            end: bounded(4),
         })
     }
 
@@ -267,7 +267,7 @@ impl<'a> Node<'a> {
             completions: self.completions.clone(),
             applied: Arc::clone(&applied_index),
             metrics: Arc::clone(&self.metrics),
-            fatal: self.fatal.0.clone(),
+            end: self.end.0.clone(),
         }
         .spawn()
         .map_err(spawned)?;
@@ -297,7 +297,7 @@ impl<'a> Node<'a> {
                 apply: work_in,
                 completions: self.completions,
                 gossip: gossip_in.clone(),
-                fatal: self.fatal.0,
+                end: self.end.0,
             },
             status: self.status,
             name: self.info.name.clone(),
@@ -336,7 +336,7 @@ impl<'a> Node<'a> {
             transport: self.transport,
             threads: vec![gossip, raft, apply, log, log_read, self.transport_thread],
             hand_over: self.config.timing.election_max * 2,
-            fatal: self.fatal.1,
+            end: self.end.1,
         })
     }
 
@@ -396,22 +396,30 @@ struct Running {
     /// In the order in which they end.
     threads: Vec<JoinHandle<()>>,
     hand_over: Duration,
-    fatal: Receiver<String>,
+    end: Receiver<End>,
 }
 
 impl Running {
     /// Lives until told to stop, or until something fatal happens.
     fn live(self, stop: &Receiver<()>) -> Result<(), StartError> {
-        select! {
-            recv(stop) -> _ => {
-                self.stop();
-                Ok(())
-            }
+        let end = select! {
+            recv(stop) -> _ => None,
+            recv(self.end) -> end => Some(end),
+        };
+        match end {
+            None => {}
+            Some(Ok(End::Removed(index))) => log::info!(
+                "this node was taken out of the cluster by entry {index}; its data is of no use \
+                 any more"
+            ),
             // The process ends at once: what is not durable was not acknowledged.
-            recv(self.fatal) -> why => Err(StartError::Failed(
-                why.unwrap_or_else(|_| "a thread ended without a word".to_owned()),
-            )),
+            Some(Ok(End::Failed(why))) => return Err(StartError::Failed(why)),
+            Some(Err(_)) => {
+                return Err(StartError::Failed("a thread ended without a word".to_owned()));
+            }
         }
+        self.stop();
+        Ok(())
     }
 
     fn stop(self) {

@@ -19,6 +19,7 @@
 //! Client writes and reads, and what is remembered of them while they are under way, are in
 //! `writes` and `reads`; admission of new nodes is in `joins`.
 
+mod admin;
 mod event;
 mod joins;
 mod message;
@@ -35,12 +36,13 @@ pub use joins::{GuestId, JoinReply};
 pub use message::{AdminRequest, PeerMessage, Refusal};
 pub use options::Options;
 
-use crate::error::{Certainty, Failure, Reason};
+use crate::error::{Failure, Reason};
 use crate::ids::{Ticket, WriteId};
 use crate::raft::{
     Boot, Change, Entry, Envelope, Index, LogRead, Micros, Node, NodeId, Now, Payload, Persisted,
     ReadState, Ready, RoleKind, Write,
 };
+use admin::Admin;
 use joins::Joins;
 use reads::Reads;
 pub use writes::Registration;
@@ -144,9 +146,7 @@ pub struct Replica {
     writes: Writes,
     reads: Reads,
     joins: Joins,
-    /// Admin requests of clients of this node that the leader was asked for: (id, ticket, deadline).
-    admin: Vec<(u64, Ticket, Micros)>,
-    next_admin: u64,
+    admin: Admin,
     /// The leader that forwarded commands go to, and the term in which we learnt of it.
     leader: Option<(NodeId, u64)>,
 }
@@ -180,8 +180,7 @@ impl Replica {
             applying: VecDeque::new(),
             applying_bytes: 0,
             apply_read: false,
-            admin: Vec::new(),
-            next_admin: 1,
+            admin: Admin::default(),
             leader: None,
         }
     }
@@ -212,10 +211,8 @@ impl Replica {
             .deadline()
             .min(self.writes.deadline(&self.options))
             .min(self.reads.deadline(&self.options))
-            .min(self.joins.deadline());
-        for (_, _, admin) in &self.admin {
-            deadline = deadline.min(*admin);
-        }
+            .min(self.joins.deadline())
+            .min(self.admin.deadline());
         // The applier reports by a number we look at, not by a wake-up: look often when it matters.
         if self.applying_bytes >= self.options.apply_bytes_max
             || self.reads.waits_for_apply(self.applied)
@@ -234,12 +231,7 @@ impl Replica {
             .answers
             .extend(answers.map(|(ticket, failure)| (ticket, Answer::Failed(failure))));
         self.effects.joins.extend(self.joins.expire(now.mono));
-        let expired = self.admin.extract_if(.., |(_, _, deadline)| *deadline <= now.mono);
-        self.effects
-            .answers
-            .extend(expired.map(|(_, ticket, _)| {
-                (ticket, Answer::Failed(Failure::unknown(Reason::Deadline)))
-            }));
+        self.admin.expire(now.mono, &mut self.effects);
     }
 
     /// A message from a peer, as delivered by the transport (which vouches for `from`).
@@ -255,14 +247,12 @@ impl Replica {
                 }
             }
             PeerMessage::Admin { id, request } => {
-                let result = self.administer(request);
-                self.effects.messages.push((from, PeerMessage::AdminDone { id, result }));
+                let deadline = Micros(now.mono.0 + self.options.admin_wait_us);
+                let (node, effects) = (&mut self.node, &mut self.effects);
+                self.admin.on_request(node, now, (from, id), deadline, request, effects);
             }
             PeerMessage::AdminDone { id, result } => {
-                if let Some(at) = self.admin.iter().position(|(asked, _, _)| *asked == id) {
-                    let (_, ticket, _) = self.admin.swap_remove(at);
-                    self.effects.answers.push((ticket, admin_answer(result)));
-                }
+                self.admin.on_done(id, result, &mut self.effects);
             }
         }
     }
@@ -283,7 +273,10 @@ impl Replica {
                 self.writes.add(ticket, deadline, patience, command);
             }
             Request::ReadIndex => self.reads.add(ticket, deadline),
-            Request::Admin(request) => self.on_admin(ticket, deadline, request),
+            Request::Admin(request) => {
+                let (node, effects) = (&mut self.node, &mut self.effects);
+                self.admin.ask(node, now, ticket, deadline, request, effects);
+            }
         }
     }
 
@@ -378,6 +371,7 @@ impl Replica {
             }
         }
         self.release_readers();
+        self.admin.run(&self.node, &mut self.effects);
         self.effects.events.extend(self.node.take_events().into_iter().map(Event::Raft));
         std::mem::take(&mut self.effects)
     }
@@ -476,38 +470,6 @@ impl Replica {
             self.effects.messages.push((from, PeerMessage::Refused { id, refusal }));
         }
     }
-
-    fn on_admin(&mut self, ticket: Ticket, deadline: Micros, request: AdminRequest) {
-        match self.node.leader() {
-            Some(leader) if leader == self.node.id() => {
-                let answer = admin_answer(self.administer(request));
-                self.effects.answers.push((ticket, answer));
-            }
-            Some(leader) => {
-                let id = self.next_admin;
-                self.next_admin += 1;
-                self.admin.push((id, ticket, deadline));
-                self.effects.messages.push((leader, PeerMessage::Admin { id, request }));
-            }
-            None => {
-                let failure = Failure::not_applied(Reason::NoLeader);
-                self.effects.answers.push((ticket, Answer::Failed(failure)));
-            }
-        }
-    }
-
-    fn administer(&mut self, request: AdminRequest) -> Result<(), String> {
-        match request {
-            AdminRequest::Transfer(to) => {
-                self.node.transfer(self.now, to).map(|_| ()).map_err(|error| error.to_string())
-            }
-            AdminRequest::Remove(node) => self
-                .node
-                .propose_change(self.now, Change::Remove(node), None)
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
-        }
-    }
 }
 
 /// Payload bytes of an entry, as counted against every bound.
@@ -516,15 +478,5 @@ fn payload_len(entry: &Entry) -> usize {
         Payload::Command(payload) => payload.len(),
         Payload::Noop => 0,
         Payload::Configuration(configuration) => 256 * configuration.members.len(),
-    }
-}
-
-fn admin_answer(result: Result<(), String>) -> Answer {
-    match result {
-        Ok(()) => Answer::Done,
-        Err(why) => Answer::Failed(Failure {
-            certainty: Certainty::NotApplied,
-            reason: Reason::Refused(why),
-        }),
     }
 }

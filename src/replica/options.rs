@@ -20,6 +20,8 @@ pub struct Options {
     pub apply_poll_us: u64,
     /// After this time without an answer a command is sent again to the same leader, in µs.
     pub resend_us: u64,
+    /// How long a request about the cluster, passed on by another node, is pursued, in µs.
+    pub admin_wait_us: u64,
     /// How long a join request may wait for its turn and its commit, in µs.
     pub join_wait_us: u64,
 }
@@ -34,6 +36,7 @@ impl Default for Options {
             apply_batch_bytes: 1 << 20,
             apply_poll_us: 1_000,
             resend_us: 1_000_000,
+            admin_wait_us: 5_000_000,
             join_wait_us: 5_000_000,
         }
     }

@@ -154,3 +154,37 @@ fn the_roster_heals_after_a_death_and_a_return() {
     cluster.nodes[2].restart();
     expect(&cluster, 1);
 }
+
+#[test]
+fn leadership_is_handed_over_and_members_leave_for_good() {
+    let mut cluster = Cluster::start(3);
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    let verb = |args: &[&str], node: &crate::harness::Node| {
+        let output = crate::harness::bowline().args(args).args(["--node", &node.http]).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    // Asked of the leader, and of a follower.
+    let name = format!("n{}", follower + 1);
+    verb(&["transfer", &name], &cluster.nodes[leader]);
+    assert_eq!(cluster.leader(), follower);
+    let name = format!("n{}", leader + 1);
+    verb(&["transfer", &name], &cluster.nodes[leader]);
+    assert_eq!(cluster.leader(), leader);
+
+    for goes in [follower, leader] {
+        let id = cluster.nodes[goes].json("/api/status").unwrap()["node"]["id"].clone();
+        verb(&["leave"], &cluster.nodes[goes]);
+        assert!(cluster.nodes[goes].ended().success());
+        let stays = cluster.nodes.iter().find(|node| node.is_up()).unwrap();
+        eventually("the others know", || {
+            let status = stays.json("/api/status")?;
+            let members = status["node"]["members"].as_array().ok_or("no list")?.clone();
+            let left = stays.get("/metrics")?.body.contains("bowline_roster{status=\"left\"} ");
+            let gone = members.iter().all(|member| member["id"] != id);
+            if gone && left { Ok(()) } else { Err(format!("{members:?}")) }
+        });
+        let key = stays.shorten(&format!("https://example.com/without/{id}"));
+        assert!(stays.follow(&key).is_some());
+    }
+}

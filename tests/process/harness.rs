@@ -167,8 +167,15 @@ impl Node {
 
     /// SIGTERM, and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("it runs");
+        let child = self.child.take().expect("it runs");
         signal(&child, rustix::process::Signal::TERM);
+        self.child = Some(child);
+        self.ended()
+    }
+
+    /// Waits for the end that the node comes to by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
         eventually("the node stops", || match child.try_wait().unwrap() {
             Some(status) => Ok(status),
             None => Err(self.log()),
