@@ -45,6 +45,14 @@ impl RawNode<Leader> {
         change: &Change,
         based_on: Option<Index>,
     ) -> Result<Configuration, ProposeError> {
+        if let Change::AddLearner(info) = change {
+            // To a join that is repeated this is the answer, whatever else is going on; but not
+            // before the admission is committed.
+            let (_, committed) = self.configurations.committed(self.log.commit());
+            if let Some(id) = committed.find(info.tag) {
+                return Err(ProposeError::AlreadyMember(id));
+            }
+        }
         if let Some(transfer) = &self.role.transfer {
             return Err(ProposeError::Transferring(transfer.target));
         }

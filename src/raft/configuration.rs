@@ -84,4 +84,10 @@ impl Configuration {
     pub fn contains(&self, id: NodeId) -> bool {
         self.members.contains_key(&id)
     }
+
+    /// The member with this instance tag.
+    #[must_use]
+    pub fn find(&self, tag: [u8; 16]) -> Option<NodeId> {
+        self.members.iter().find(|(_, member)| member.info.tag == tag).map(|(id, _)| *id)
+    }
 }

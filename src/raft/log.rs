@@ -264,3 +264,115 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::raft::{HardState, Stamp};
+
+    fn entry(index: Index, term: Term) -> Entry {
+        let payload = Payload::Command(Bytes::from(vec![b'x'; 36]));
+        Entry { index, term, stamp: Stamp::default(), payload }
+    }
+
+    /// A log with these terms, of which `loaded` entries are in memory; each counts 100 bytes.
+    fn log(terms: &[Term], loaded: usize) -> Log {
+        let entries: Vec<Entry> =
+            (1..).zip(terms).map(|(index, term)| entry(index, *term)).collect();
+        let mut term_runs: Vec<(Index, Term)> = Vec::new();
+        for entry in &entries {
+            if term_runs.last().is_none_or(|(_, term)| *term < entry.term) {
+                term_runs.push((entry.index, entry.term));
+            }
+        }
+        Log::new(&Boot {
+            id: 1,
+            hard_state: HardState::default(),
+            configurations: Vec::new(),
+            term_runs,
+            last_index: entries.len() as Index,
+            tail: entries[entries.len() - loaded..].to_vec(),
+            commit: 0,
+            last_clock_ms: 0,
+        })
+    }
+
+    fn indexes(entries: Option<Vec<Entry>>) -> Option<Vec<Index>> {
+        entries.map(|entries| entries.iter().map(|entry| entry.index).collect())
+    }
+
+    #[test]
+    fn terms_are_known_for_the_whole_log() {
+        let log = log(&[1, 1, 3, 3, 6], 1);
+        let terms: Vec<_> = (0..=6).map(|index| log.term_at(index)).collect();
+        assert_eq!(terms, [Some(0), Some(1), Some(1), Some(3), Some(3), Some(6), None]);
+        assert_eq!(log.last_index_below(5, 5), 4);
+        assert_eq!(log.last_index_below(9, 9), 5);
+        assert_eq!(log.last_index_below(4, 2), 2);
+        assert_eq!(log.last_index_below(5, 0), 0);
+    }
+
+    #[test]
+    fn entries_come_in_bounded_portions_of_at_least_one() {
+        let log = log(&[1, 1, 1, 1, 1], 4);
+        assert_eq!(indexes(log.entries(2, 5, 300)), Some(vec![2, 3, 4]));
+        assert_eq!(indexes(log.entries(2, 3, 300)), Some(vec![2, 3]));
+        assert_eq!(indexes(log.entries(3, 5, 1)), Some(vec![3]));
+        assert_eq!(indexes(log.entries(6, 9, 100)), Some(vec![]));
+        assert_eq!(indexes(log.entries(1, 5, 100)), None, "1 is not in memory");
+    }
+
+    #[test]
+    fn memory_keeps_what_is_not_applied_durable_and_committed() {
+        let mut log = log(&[1, 1, 1], 3);
+        log.append(entry(4, 2));
+        log.commit_to(4);
+        log.release(4, 0);
+        assert_eq!(log.memory_start(), 4, "4 is not durable yet");
+        assert_eq!(log.take_unwritten().len(), 1);
+        log.persisted((4, 2));
+        log.release(3, 0);
+        assert_eq!(log.memory_start(), 4, "4 is not applied yet");
+        log.release(4, 100);
+        assert_eq!(log.memory_start(), 4, "there is room for one");
+        log.release(4, 99);
+        assert_eq!(log.memory_start(), 5);
+        log.assert_invariants();
+    }
+
+    #[test]
+    fn uncommitted_bytes_follow_appends_commits_and_truncations() {
+        let mut log = log(&[1, 1, 1], 2);
+        assert_eq!(log.uncommitted_bytes(), 200, "of those in memory");
+        log.commit_to(2);
+        assert_eq!(log.uncommitted_bytes(), 100);
+        log.append(entry(4, 2));
+        assert_eq!(log.uncommitted_bytes(), 200);
+        log.truncate(3);
+        assert_eq!(log.uncommitted_bytes(), 0);
+    }
+
+    #[test]
+    fn truncation_takes_back_what_was_durable_and_what_was_handed_out() {
+        let mut log = log(&[1, 1, 1], 3);
+        log.truncate(2);
+        assert_eq!((log.durable(), log.last()), (1, (1, 1)));
+        log.append(entry(2, 4));
+        assert_eq!(indexes(Some(log.take_unwritten())), Some(vec![2]));
+        log.persisted((3, 1));
+        assert_eq!(log.durable(), 1, "an entry that is gone");
+        log.persisted((2, 4));
+        assert_eq!(log.durable(), 2);
+        log.assert_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "truncating 2, committed is 2")]
+    fn what_is_committed_is_never_truncated() {
+        let mut log = log(&[1, 1, 1], 3);
+        log.commit_to(2);
+        log.truncate(2);
+    }
+}

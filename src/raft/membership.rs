@@ -103,9 +103,8 @@ pub(super) fn apply(
     let known = |id: &NodeId| before.members.get(id).ok_or(ProposeError::UnknownMember(*id));
     match change {
         Change::AddLearner(info) => {
-            let twin = before.members.iter().find(|(_, member)| member.info.tag == info.tag);
-            if let Some((id, _)) = twin {
-                return Err(ProposeError::AlreadyMember(*id));
+            if let Some(id) = before.find(info.tag) {
+                return Err(ProposeError::AlreadyMember(id));
             }
             after.members.insert(index, Member { role: Role::Learner, info: info.clone() });
         }
@@ -136,4 +135,82 @@ pub(super) fn apply(
         return Err(ProposeError::LastVoter);
     }
     Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::MemberInfo;
+
+    fn info(tag: u8) -> MemberInfo {
+        MemberInfo { tag: [tag; 16], ..MemberInfo::default() }
+    }
+
+    /// Voters and learners by id; the tag is the id.
+    fn configuration(voters: &[NodeId], learners: &[NodeId]) -> Configuration {
+        let member = |id: &NodeId, role| (*id, Member { role, info: info(*id as u8) });
+        let voters = voters.iter().map(|id| member(id, Role::Voter));
+        let learners = learners.iter().map(|id| member(id, Role::Learner));
+        Configuration { members: voters.chain(learners).collect() }
+    }
+
+    /// Whatever change follows on whatever configuration: at most one voter comes or goes, so that
+    /// any majority of the one meets any majority of the other.
+    #[test]
+    fn no_change_moves_more_than_one_voter() {
+        for roles in 0..3_u32.pow(4) {
+            let of = |role| {
+                let has = move |id: &NodeId| roles / 3_u32.pow(*id as u32 - 1) % 3 == role;
+                (1..=4).filter(has).collect::<Vec<NodeId>>()
+            };
+            let before = configuration(&of(1), &of(2));
+            let mut changes = vec![Change::AddLearner(info(9)), Change::AddLearner(info(1))];
+            for id in 1..=4 {
+                changes.extend([Change::Promote(id), Change::Demote(id), Change::Remove(id)]);
+                changes.push(Change::Update(id, info(id as u8)));
+            }
+            for change in changes {
+                let Ok(after) = apply(&before, &change, 9) else { continue };
+                let moved =
+                    (1..=9).filter(|id| before.is_voter(*id) != after.is_voter(*id)).count();
+                assert!(moved <= 1, "{before:?} {change:?}");
+                assert!(after.voters().next().is_some(), "{before:?} {change:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn history_goes_back_as_far_as_it_may_be_rolled_back() {
+        let mut configurations = Configurations::new(vec![(1, configuration(&[1], &[]))]);
+        configurations.append(4, configuration(&[1], &[4]));
+        assert_eq!(configurations.committed(3).0, 1);
+        assert_eq!(configurations.fallback(3), Some(&configuration(&[1], &[])));
+        assert_eq!(configurations.truncate(5), None);
+        assert_eq!(configurations.truncate(4), Some(4));
+        assert_eq!(configurations.index(), 1);
+        configurations.append(6, configuration(&[1], &[6]));
+        configurations.prune(6);
+        assert_eq!(configurations.fallback(6), None);
+        assert_eq!(configurations.committed(6).0, 6);
+    }
+
+    #[test]
+    fn removed_is_who_is_known_to_be_gone_and_new_who_is_not_known_yet() {
+        let mut configurations = Configurations::new(vec![(5, configuration(&[1, 2, 5], &[]))]);
+        configurations.append(7, configuration(&[1, 5], &[]));
+        let removed = |id, commit| configurations.is_removed(id, commit);
+        assert!(!removed(2, 6), "its removal may be rolled back");
+        assert!(removed(2, 7));
+        assert!(!removed(8, 7), "admitted by an entry that is not here yet");
+        assert!(!removed(1, 7));
+    }
+
+    #[test]
+    fn an_admission_is_provisional_until_it_is_committed() {
+        let mut configurations = Configurations::new(vec![(5, configuration(&[1, 2, 5], &[]))]);
+        configurations.append(7, configuration(&[1, 2, 5], &[7]));
+        assert!(configurations.is_provisional(7, 6));
+        assert!(!configurations.is_provisional(7, 7));
+        assert!(!configurations.is_provisional(5, 6));
+    }
 }

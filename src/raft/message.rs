@@ -121,7 +121,8 @@ pub enum Message {
     HeartbeatResponse {
         /// The round that is answered.
         round: u64,
-        /// The follower's last durable index, so that a leader notices lost appends.
+        /// The follower's last durable index. Evidence for whoever looks at the traffic, no more:
+        /// whether that entry is the leader's too, only an acknowledgement says.
         last_index: Index,
     },
     /// "Campaign now": the last step of a hand-over.

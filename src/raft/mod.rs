@@ -12,7 +12,7 @@
 //! everything it wants done collects in it until [`Node::ready`] hands it out as data: a [`Write`]
 //! for the disk, [`Envelope`]s for the network, answers to reads, reads from the log. What happened
 //! is told by [`Node::take_events`]. Inside, a node is in one of three roles, each a type of its
-//! own: `follower`, `candidate`, `leader`; `raw` has what they share.
+//! own: `follower`, `candidate`, `leader`; `raw` and `vote` have what they share.
 //!
 //! # Order of durability
 //!
@@ -120,6 +120,7 @@ mod replication;
 mod testing;
 mod timeline;
 mod transfer;
+mod vote;
 
 pub use configuration::{Change, Configuration, Member, MemberInfo, Role as MemberRole};
 pub use event::{Event, Reason, Refusal, RoleKind};

@@ -7,6 +7,7 @@
 
 mod checker;
 mod cluster;
+mod command;
 mod disk;
 mod paper;
 mod random;

@@ -309,15 +309,15 @@ fn walk(voters: u64, seeds: std::ops::Range<u64>, steps: usize) {
     }
     // A walk in which nothing happens proves nothing.
     println!("elections {elections}, reads {reads}, changes {changes}, committed {committed}");
-    assert!(elections > 100 && reads > 100 && changes > 50 && committed > 5_000);
+    assert!(elections > 100 && reads > 500 && changes > 50 && committed > 2_000);
 }
 
 #[test]
 fn three_nodes_keep_every_promise_whatever_happens() {
-    walk(3, 0..50, 6_000);
+    walk(3, 0..20, 6_000);
 }
 
 #[test]
 fn five_nodes_keep_every_promise_whatever_happens() {
-    walk(5, 100..150, 6_000);
+    walk(5, 100..120, 6_000);
 }
