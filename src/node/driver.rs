@@ -17,6 +17,7 @@ use super::client::{Ask, Completion, Completions, Outcome, Request};
 use super::dial_back::DialBack;
 use super::log_reader::ReadDone;
 use super::log_writer::{LogDone, LogWrite};
+use super::peers::Peers;
 use super::publish::Publisher;
 use super::{Clock, Status};
 use crate::ids::ClusterId;
@@ -109,6 +110,8 @@ pub struct Driver {
     pub reconciler: Reconciler,
     /// Dials joiners back.
     pub dial_back: DialBack,
+    /// Whom the transport is told to keep connections to.
+    pub peers: Peers,
 }
 
 /// Frames that go the same way.
@@ -390,10 +393,16 @@ impl Driver {
         if let Some(status) = publisher.next(now, &self.replica) {
             *self.status.write() = Arc::new(status);
         }
-        let Some((configuration, index)) = publisher.new_configuration(self.replica.node()) else {
-            return;
-        };
-        self.outputs.transport.set_peers(super::run::peers(&configuration), index);
-        self.outputs.gossip.send(GossipCommand::Contacts(configuration)).ok();
+        let changed = publisher.new_configuration(self.replica.node());
+        if let Some((configuration, index)) = &changed {
+            self.peers.replace(configuration, *index, now);
+        }
+        if self.peers.let_go(now) || changed.is_some() {
+            let (peers, index) = self.peers.list();
+            self.outputs.transport.set_peers(peers, index);
+        }
+        if let Some((configuration, _)) = changed {
+            self.outputs.gossip.send(GossipCommand::Contacts(configuration)).ok();
+        }
     }
 }

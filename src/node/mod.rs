@@ -20,6 +20,7 @@ mod driver;
 mod listen;
 pub mod log_reader;
 pub mod log_writer;
+mod peers;
 mod publish;
 mod run;
 mod status;

@@ -23,10 +23,11 @@ use super::boot::{self, Beginning, Recovered, StartError};
 use super::dial_back::DialBack;
 use super::driver::{Control, Driver, End, Inputs, Outputs};
 use super::listen::{self, Listeners};
+use super::peers::{self, Peers};
 use super::{Client, Clock, Completions, Status, banner, log_reader, log_writer};
 use crate::config::{Front, NodeConfig, PEER_PORT};
 use crate::http;
-use crate::ids::{self, ClusterId, Id128};
+use crate::ids::{self, ClusterId};
 use crate::membership::{
     Admission, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, gossip_now, join,
 };
@@ -35,7 +36,7 @@ use crate::raft::{Configuration, Index, MemberInfo};
 use crate::replica::{Options, Registration, Replica};
 use crate::state::{Command, State};
 use crate::storage::{Checkpoint, DataDir, Identity, Store, StoreOptions};
-use crate::transport::{self, Hello, Inbound, Peer, Purpose};
+use crate::transport::{self, Hello, Inbound, Purpose};
 
 /// Requests of clients that may wait for the raft thread.
 const REQUESTS_MAX: usize = 1024;
@@ -242,7 +243,7 @@ impl<'a> Node<'a> {
         let id = boot.id;
         let newest = Self::newest(&self.data, &boot.configurations)?;
         if let Some((index, configuration)) = &newest {
-            self.transport.set_peers(peers(configuration), *index);
+            self.transport.set_peers(peers::members(configuration), *index);
         }
         let renamed = newest.as_ref().is_some_and(|(_, configuration)| {
             configuration.members.get(&id).is_some_and(|member| member.info != self.info)
@@ -307,6 +308,7 @@ impl<'a> Node<'a> {
                 Box::new(move || Hello::new(own_identity, Purpose::Probe)),
                 control_in.clone(),
             ),
+            peers: Peers::default(),
         }
         .spawn()
         .map_err(spawned)?;
@@ -374,16 +376,6 @@ impl<'a> Node<'a> {
 
 /// Index and bytes of the configuration in a checkpoint.
 type EncodedConfiguration = (Index, Bytes);
-
-/// The members as the transport wants them.
-pub(super) fn peers(configuration: &Configuration) -> Vec<Peer> {
-    let peer = |(id, member): (&u64, &crate::raft::Member)| Peer {
-        id: *id,
-        tag: Id128(member.info.tag),
-        addr: member.info.peer.clone(),
-    };
-    configuration.members.iter().map(peer).collect()
-}
 
 /// A node that runs.
 struct Running {
