@@ -98,6 +98,8 @@ fn joining_is_understood_for_ever() {
                 id: 300,
                 index: 70_002,
                 configuration: configuration(),
+                by: 1,
+                roster: vec![9, 8, 7].into(),
             },
         ),
         ("redirect", JoinResponse::Redirect("10.0.0.2:7071".to_owned())),

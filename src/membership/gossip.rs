@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bowline_gossip as gossip;
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::{Roster, RosterEntry, RosterStatus};
@@ -26,6 +27,15 @@ pub enum GossipCommand {
     Leave,
     /// Stop without a word: the node will be back.
     Stop,
+}
+
+/// A roster to begin with.
+#[derive(Clone, Debug)]
+pub struct FirstRoster {
+    /// The node that gave it.
+    pub from: u64,
+    /// In gossip's own form.
+    pub encoded: Bytes,
 }
 
 /// Longest time for which the thread does not look at its queues.
@@ -55,6 +65,9 @@ pub struct GossipThread {
     pub metrics: Arc<Metrics>,
     /// This node's id, for log lines.
     pub id: u64,
+    /// The roster that the leader gave at the admission, taken over as soon as it is known who that
+    /// is: a joiner knows everybody at once.
+    pub first_roster: Option<FirstRoster>,
 }
 
 impl GossipThread {
@@ -70,6 +83,7 @@ impl GossipThread {
             while self.commands_allow(&resolved_in) {
                 if let Ok(contacts) = resolved.try_recv() {
                     self.core.set_contacts(contacts);
+                    self.take_first_roster();
                 }
                 self.receive(&mut buffer);
                 let inbox = self.inbox.clone();
@@ -79,6 +93,13 @@ impl GossipThread {
             }
             self.carry_out();
         })
+    }
+
+    fn take_first_roster(&mut self) {
+        let Some(FirstRoster { from, encoded }) = self.first_roster.take() else { return };
+        if let Err(error) = self.core.on_push_pull(now(self.start), from, &encoded) {
+            log::debug!("gossip: cannot use the roster that n{from} gave: {error}");
+        }
     }
 
     /// False when it is time to stop.
@@ -162,7 +183,8 @@ impl GossipThread {
     }
 
     fn publish(&self) {
-        self.roster.publish(self.core.members().map(roster_entry).collect());
+        let entries = self.core.members().map(roster_entry).collect();
+        self.roster.publish(entries, self.core.roster_body().into());
     }
 }
 

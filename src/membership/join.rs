@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use serde::{Deserialize, Serialize};
 
+use super::FirstRoster;
 use crate::ids::ClusterId;
 use crate::raft::{Configuration, Index, MemberInfo, NodeId};
 use crate::transport::guest::{self, CallError};
@@ -72,6 +74,10 @@ pub enum JoinResponse {
         index: Index,
         /// Everybody.
         configuration: Configuration,
+        /// The leader that says so.
+        by: NodeId,
+        /// What its gossip believes of everybody, in gossip's own form.
+        roster: Bytes,
     },
     /// Ask this peer address.
     Redirect(String),
@@ -102,6 +108,8 @@ pub struct Admission {
     pub index: Index,
     /// Everybody.
     pub configuration: Configuration,
+    /// What the leader's gossip believes of them.
+    pub roster: FirstRoster,
 }
 
 /// Why joining ended without an admission.
@@ -175,8 +183,9 @@ fn ask(target: &str, hello: &dyn Fn() -> Hello, info: &MemberInfo) -> Result<Adm
         let response = rmp_serde::from_slice(&bytes)
             .map_err(|_| Trouble::Passing(format!("{target} gave an answer that is no answer")))?;
         match response {
-            JoinResponse::Admitted { cluster, epoch, id, index, configuration } => {
-                return Ok(Admission { cluster, epoch, id, index, configuration });
+            JoinResponse::Admitted { cluster, epoch, id, index, configuration, by, roster } => {
+                let roster = FirstRoster { from: by, encoded: roster };
+                return Ok(Admission { cluster, epoch, id, index, configuration, roster });
             }
             JoinResponse::Redirect(leader) => target = leader,
             JoinResponse::Retry(why) => return Err(Trouble::Passing(format!("{target}: {why}"))),

@@ -9,7 +9,7 @@ mod reconciler;
 mod roster;
 
 pub(crate) use gossip::now as gossip_now;
-pub use gossip::{GossipCommand, GossipThread};
+pub use gossip::{FirstRoster, GossipCommand, GossipThread};
 pub use join::{Admission, JoinEnd, JoinRequest, JoinResponse, join};
 pub use reconciler::Reconciler;
 pub use roster::{Roster, RosterEntry, RosterStatus};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::Serialize;
 
@@ -38,17 +39,29 @@ pub struct RosterEntry {
 
 /// A shared, always current copy of the roster, sorted by id.
 #[derive(Clone, Default)]
-pub struct Roster(Arc<RwLock<Arc<Vec<RosterEntry>>>>);
+pub struct Roster(Arc<RwLock<Published>>);
+
+#[derive(Clone, Default)]
+struct Published {
+    entries: Arc<Vec<RosterEntry>>,
+    encoded: Bytes,
+}
 
 impl Roster {
     /// The newest list.
     #[must_use]
     pub fn current(&self) -> Arc<Vec<RosterEntry>> {
-        Arc::clone(&self.0.read())
+        Arc::clone(&self.0.read().entries)
     }
 
-    /// Replaces the list.
-    pub fn publish(&self, entries: Vec<RosterEntry>) {
-        *self.0.write() = Arc::new(entries);
+    /// The newest list in gossip's own form, for a joiner to begin with.
+    #[must_use]
+    pub fn encoded(&self) -> Bytes {
+        self.0.read().encoded.clone()
+    }
+
+    /// Replaces the list, in both its forms.
+    pub fn publish(&self, entries: Vec<RosterEntry>, encoded: Bytes) {
+        *self.0.write() = Published { entries: Arc::new(entries), encoded };
     }
 }

@@ -21,7 +21,7 @@ use super::peers::Peers;
 use super::publish::Publisher;
 use super::{Clock, Status};
 use crate::ids::ClusterId;
-use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler};
+use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler, Roster};
 use crate::metrics::Metrics;
 use crate::raft::{self, Index, MemberInfo, NodeId, Persisted, RoleKind};
 use crate::replica::{
@@ -96,6 +96,10 @@ pub struct Driver {
     pub clock: Clock,
     /// The cluster.
     pub cluster: ClusterId,
+    /// Its recovery epoch.
+    pub epoch: u32,
+    /// What gossip believes, for joiners to begin with.
+    pub roster: Roster,
     /// Queues in.
     pub inputs: Inputs,
     /// Queues out.
@@ -359,7 +363,15 @@ impl Driver {
         match reply {
             JoinReply::Admitted { id, index, configuration } => {
                 log::info!("admitted n{id} by the configuration of entry {index}");
-                JoinResponse::Admitted { cluster: self.cluster, epoch: 0, id, index, configuration }
+                JoinResponse::Admitted {
+                    cluster: self.cluster,
+                    epoch: self.epoch,
+                    id,
+                    index,
+                    configuration,
+                    by: self.replica.node().id(),
+                    roster: self.roster.encoded(),
+                }
             }
             JoinReply::Redirect(leader) => JoinResponse::Redirect(leader),
             JoinReply::Retry(why) => JoinResponse::Retry(why),

@@ -29,7 +29,8 @@ use crate::config::{Front, NodeConfig, PEER_PORT};
 use crate::http;
 use crate::ids::{self, ClusterId};
 use crate::membership::{
-    Admission, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, gossip_now, join,
+    Admission, FirstRoster, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, gossip_now,
+    join,
 };
 use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index, MemberInfo};
@@ -92,6 +93,7 @@ struct Node<'a> {
     transport: transport::Handle,
     transport_thread: JoinHandle<()>,
     end: (Sender<End>, Receiver<End>),
+    first_roster: Option<FirstRoster>,
 }
 
 impl<'a> Node<'a> {
@@ -174,6 +176,7 @@ impl<'a> Node<'a> {
             transport,
             transport_thread,
             end: bounded(4),
+            first_roster: None,
         })
     }
 
@@ -223,6 +226,7 @@ impl<'a> Node<'a> {
             admission.index,
             admission.configuration.members.len()
         );
+        self.first_roster = Some(admission.roster.clone());
         boot::admit(&mut self.data, admission)
     }
 
@@ -282,6 +286,8 @@ impl<'a> Node<'a> {
             replica: Replica::new(options, boot, applied, registration, clock.now()),
             clock,
             cluster,
+            epoch: identity.epoch,
+            roster: self.roster.clone(),
             inputs: Inputs {
                 requests: self.requests,
                 inbox: self.raft_inbox,
@@ -324,9 +330,13 @@ impl<'a> Node<'a> {
             roster: self.roster,
             metrics: self.metrics,
             id,
+            first_roster: self.first_roster,
         }
         .spawn()
         .map_err(spawned)?;
+        if let Some((_, configuration)) = newest {
+            gossip_in.send(GossipCommand::Contacts(configuration)).ok();
+        }
         if renamed {
             announce(self.config.join.clone(), own_identity, self.info);
         }

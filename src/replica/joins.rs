@@ -104,7 +104,10 @@ fn consider(
     if committed.members.len() >= members_max {
         return Some(JoinReply::Refused(format!("the cluster is full: {members_max} members")));
     }
-    // A change that cannot be proposed now is tried again with the next input.
+    if node.committed_configuration().0 < node.configuration_index() {
+        return None; // one change at a time; this one's turn comes with the commit
+    }
+    // What cannot be proposed now is tried again with the next input.
     propose(node, now, Change::AddLearner(waiting.info.clone()), effects).ok();
     None
 }

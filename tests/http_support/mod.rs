@@ -69,7 +69,7 @@ impl Node {
         let (store, views) = Store::in_memory();
         let status = Arc::new(RwLock::new(Arc::new(status_of_three())));
         let roster = Roster::default();
-        roster.publish(roster_of_three());
+        roster.publish(roster_of_three(), Bytes::new());
         let completions = Completions::default();
         let metrics = Arc::new(Metrics::default());
         let client = Client::new(
