@@ -116,19 +116,21 @@ impl RawNode<Leader> {
 
     /// When it wants a tick, in protocol time. A leader on its own has nothing to do.
     pub(super) fn deadline(&self) -> Micros {
-        let heartbeat = match self.role.progress.is_empty() {
-            true => NEVER,
-            false => self.role.heartbeat_at,
-        };
+        let heartbeat = if self.is_alone() { NEVER } else { self.role.heartbeat_at };
         let transfer = self.role.transfer.as_ref().map_or(NEVER, |transfer| transfer.deadline);
         heartbeat.min(transfer)
+    }
+
+    /// Whether there is nobody to talk to.
+    fn is_alone(&self) -> bool {
+        self.role.progress.is_empty() && self.is_only_voter()
     }
 
     /// Does what is due.
     pub(super) fn tick(mut self) -> AnyNode {
         let time = self.time();
         self.expire_transfer();
-        if self.role.progress.is_empty() || self.role.heartbeat_at > time {
+        if self.is_alone() || self.role.heartbeat_at > time {
             return self.into();
         }
         if let Some(heard) = self.lost_quorum() {

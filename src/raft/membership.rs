@@ -78,10 +78,11 @@ impl Configurations {
         id <= index && !committed.contains(id) && !self.current().contains(id)
     }
 
-    /// Whether the node is admitted only by an entry that may still be rolled back. Its id is the
-    /// index of that entry, so the newest configuration is the only candidate.
+    /// Whether the node is admitted, as learner, only by an entry that may still be rolled back. Its
+    /// id is the index of that entry, so the newest configuration is the only candidate.
     pub(super) fn is_provisional(&self, id: NodeId, commit: Index) -> bool {
-        id == self.index() && self.fallback(commit).is_some_and(|before| !before.contains(id))
+        let is_new = |before: &Configuration| !before.contains(id) && !self.current().is_voter(id);
+        id == self.index() && self.fallback(commit).is_some_and(is_new)
     }
 
     /// Checks that the indexes are in order.
@@ -212,5 +213,7 @@ mod tests {
         assert!(configurations.is_provisional(7, 6));
         assert!(!configurations.is_provisional(7, 7));
         assert!(!configurations.is_provisional(5, 6));
+        configurations.append(9, configuration(&[1, 2, 5, 9], &[7]));
+        assert!(!configurations.is_provisional(9, 8), "a voter is needed to commit at all");
     }
 }
