@@ -422,7 +422,7 @@ mod any_damage {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
         #[test]
         fn a_restart_changes_nothing(batches in batches()) {

@@ -13,7 +13,8 @@ pub mod wal;
 
 pub use data_dir::{DataDir, Identity, OpenError};
 pub use store::{
-    Checkpoint, MemoryStore, Rows, Store, StoreError, StoreOptions, Table, View, Views,
+    Checkpoint, KEY_BYTES_MAX, MemoryStore, Rows, Store, StoreError, StoreOptions, Table, View,
+    Views,
 };
 pub use vote::{VoteError, VoteFile};
 pub use wal::{Recovered, Synced, Wal, WalError, WalOptions, WalReader, WalWriter};

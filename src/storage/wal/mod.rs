@@ -1,6 +1,6 @@
 //! The log on disk.
 //!
-//! **Segments.** The log is a row of files (`format`), 64 MiB each, made ahead and filled with zeros by
+//! **Segments.** The log is a row of files ([`mod@format`]), 64 MiB each, made ahead and filled with zeros by
 //! a helper (`spare`): to overwrite zeros and sync takes the disk half as long as to make a file
 //! grow. A segment is only begun when the one before is durable to its end.
 //!
