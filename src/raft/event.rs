@@ -67,7 +67,7 @@ impl fmt::Display for Reason {
             Self::Transfer(from) => write!(f, "leadership handed over by {from}"),
             Self::Majority(yes, all) => write!(f, "{yes} of {all} voters for it"),
             Self::Refused(no, all) => write!(f, "{no} of {all} voters refused"),
-            Self::HigherTerm(from) => write!(f, "higher term from {from}"),
+            Self::HigherTerm(from) => write!(f, "higher term from n{from}"),
             Self::LeaderFound(leader) => write!(f, "{leader} leads in this term"),
             Self::QuorumLost => write!(f, "lost touch with a majority"),
             Self::NoVote => write!(f, "no longer a voter"),
@@ -277,12 +277,12 @@ impl fmt::Display for Event {
             Self::Role { term, from, to, reason, last } => {
                 write!(f, "term {term}: {from} → {to}: {reason} (log {})", At(*last))
             }
-            Self::LeaderKnown { term, leader } => write!(f, "term {term}: {leader} leads"),
+            Self::LeaderKnown { term, leader } => write!(f, "term {term}: n{leader} leads"),
             Self::LeaderSilent { term, leader, silent_us } => {
-                write!(f, "term {term}: leader {leader} silent for {} ms", silent_us / 1000)
+                write!(f, "term {term}: leader n{leader} silent for {} ms", silent_us / 1000)
             }
             Self::LeaderGone { term, leader, campaign } => {
-                write!(f, "term {term}: leader {leader} is gone")?;
+                write!(f, "term {term}: leader n{leader} is gone")?;
                 match campaign {
                     Some((rank, us)) => write!(f, "; campaign in {} ms at rank {rank}", us / 1000),
                     None => Ok(()),
@@ -310,10 +310,10 @@ impl fmt::Display for Event {
                 write!(f, "never committed (commit {commit})")
             }
             Self::TransferStarted { term, target, lag } => {
-                write!(f, "term {term}: handing over to {target}, {lag} entries behind")
+                write!(f, "term {term}: handing over to n{target}, {lag} entries behind")
             }
             Self::TransferAborted { term, target, after_us } => {
-                write!(f, "term {term}: {target} did not take over in {} ms", after_us / 1000)
+                write!(f, "term {term}: n{target} did not take over in {} ms", after_us / 1000)
             }
             Self::Removed { term, index } => {
                 write!(f, "term {term}: removed from the cluster by entry {index}")
@@ -323,7 +323,7 @@ impl fmt::Display for Event {
                 write!(f, "of which {} ms count", credit_us / 1000)
             }
             Self::Ignored { term, from, message, why } => {
-                write!(f, "term {term}: ignored {message} from {from}: {why}")
+                write!(f, "term {term}: ignored {message} from n{from}: {why}")
             }
         }
     }
@@ -334,12 +334,12 @@ impl Event {
         let kind = |pre: &bool| if *pre { "pre-vote" } else { "vote" };
         match self {
             Self::VoteGranted { term, candidate, pre, its_last, our_last } => {
-                write!(f, "term {term}: {} for {candidate} ", kind(pre))?;
+                write!(f, "term {term}: {} for n{candidate} ", kind(pre))?;
                 write!(f, "(log {}, ours {})", At(*its_last), At(*our_last))
             }
             Self::VoteRefused { term, candidate, pre, why, its_last, ours } => {
                 let (our_term, index, log_term) = *ours;
-                write!(f, "term {our_term}: no {} for {candidate} in term {term}: ", kind(pre))?;
+                write!(f, "term {our_term}: no {} for n{candidate} in term {term}: ", kind(pre))?;
                 write!(f, "{why} (log {}, ours {})", At(*its_last), At((index, log_term)))
             }
             _ => Ok(()),
