@@ -19,12 +19,13 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use parking_lot::RwLock;
 
 use super::applier::Applier;
+use super::banner::Banner;
 use super::boot::{self, Beginning, Recovered, StartError};
 use super::dial_back::DialBack;
 use super::driver::{Control, Driver, End, Inputs, Outputs};
 use super::listen::{self, Listeners};
 use super::peers::{self, Peers};
-use super::{Client, Clock, Completions, Status, banner, log_reader, log_writer};
+use super::{Client, Clock, Completions, Status, log_reader, log_writer};
 use crate::config::{Front, NodeConfig, PEER_PORT};
 use crate::http;
 use crate::ids::{self, ClusterId};
@@ -186,7 +187,16 @@ impl<'a> Node<'a> {
             Beginning::Bootstrap => "a new cluster, with this node as its first",
             Beginning::Join => "joining; until then every request is answered with 503",
         };
-        let text = banner::banner(&self.info.http, &self.info.peer, self.data.path(), what);
+        let program = std::env::args().next().unwrap_or_else(|| "bowline".to_owned());
+        let text = Banner {
+            http: &self.info.http,
+            peer: &self.info.peer,
+            data: self.data.path(),
+            beginning: what,
+            program: &program,
+            on_loopback: self.on_loopback,
+        }
+        .text();
         // Nobody may be reading our output; that is no reason to die.
         std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).ok();
         if let Some(chosen) = &self.chosen {
