@@ -23,7 +23,7 @@ use super::{Clock, Status};
 use crate::ids::ClusterId;
 use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler, Roster};
 use crate::metrics::Metrics;
-use crate::raft::{self, Index, MemberInfo, NodeId, Persisted, RoleKind};
+use crate::raft::{self, Index, MemberInfo, Micros, NodeId, Persisted, RoleKind};
 use crate::replica::{
     AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica, Work,
 };
@@ -146,7 +146,8 @@ impl Driver {
             if self.replica.node().role_kind() != RoleKind::Leader {
                 handing_over = None;
             }
-            match self.wait(&mut handing_over) {
+            let deadline = self.replica.deadline().min(publisher.deadline(&self.replica));
+            match self.wait(deadline, &mut handing_over) {
                 Ok(Next::Continue) => {}
                 Ok(Next::Stop) => return,
                 Err(why) => {
@@ -158,8 +159,12 @@ impl Driver {
     }
 
     /// Sleeps until there is something to do and does it.
-    fn wait(&mut self, handing_over: &mut Option<Sender<()>>) -> Result<Next, String> {
-        let sleep = self.clock.until(self.replica.deadline());
+    fn wait(
+        &mut self,
+        deadline: Micros,
+        handing_over: &mut Option<Sender<()>>,
+    ) -> Result<Next, String> {
+        let sleep = self.clock.until(deadline);
         let (requests, inbox) = (self.inputs.requests.clone(), self.inputs.inbox.clone());
         let (log_done, read_done) = (self.inputs.log_done.clone(), self.inputs.read_done.clone());
         let control = self.inputs.control.clone();

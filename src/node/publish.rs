@@ -2,7 +2,7 @@
 
 use super::{MemberStatus, Phase, Status};
 use crate::ids::ClusterId;
-use crate::raft::{Configuration, Index, MemberRole, Micros, Node, NodeId, RoleKind, Term};
+use crate::raft::{Configuration, Index, MemberRole, Micros, NEVER, Node, NodeId, RoleKind, Term};
 use crate::replica::Replica;
 
 /// Numbers alone are shown at most this often, in µs; what a person acts on, at once.
@@ -11,13 +11,16 @@ const PAUSE_US: u64 = 20_000;
 const STALE_AFTER_US: u64 = 5_000_000;
 
 /// What is shown at once when it changes.
-type Essence = (Term, Phase, Option<NodeId>, Index, bool, bool, bool);
+type Essence = (Term, Phase, Option<NodeId>, Index, bool, bool);
+/// What changes with every write: last, durable and commit index, pending writes.
+type Numbers = (Index, Index, Index, usize);
 
 /// Decides when the raft thread's status is published anew, and makes it.
 pub(super) struct Publisher {
     cluster: ClusterId,
     name: String,
     shown: Option<Essence>,
+    shown_numbers: Numbers,
     shown_at: Micros,
     started: Option<Micros>,
     serving_stale: bool,
@@ -30,6 +33,7 @@ impl Publisher {
             cluster,
             name,
             shown: None,
+            shown_numbers: Numbers::default(),
             shown_at: Micros(0),
             started: None,
             serving_stale: false,
@@ -50,6 +54,12 @@ impl Publisher {
         Some((configuration.clone(), index))
     }
 
+    /// When the status must be looked at again, so that no old numbers are left standing.
+    pub fn deadline(&self, replica: &Replica) -> Micros {
+        let same = self.shown_numbers == numbers(replica);
+        if same { NEVER } else { Micros(self.shown_at.0 + PAUSE_US) }
+    }
+
     /// The status to show now, if it is time to.
     pub fn next(&mut self, now: Micros, replica: &Replica) -> Option<Status> {
         let node = replica.node();
@@ -68,13 +78,12 @@ impl Publisher {
             node.configuration_index(),
             caught_up,
             self.serving_stale,
-            // Writes that come to rest must not leave old numbers standing.
-            node.commit() == node.last_index() && replica.pending_writes() == 0,
         );
         if self.shown == Some(essence) && now.0 < self.shown_at.0 + PAUSE_US {
             return None;
         }
         self.shown = Some(essence);
+        self.shown_numbers = numbers(replica);
         self.shown_at = now;
         Some(Status {
             id: node.id(),
@@ -93,6 +102,11 @@ impl Publisher {
             pending_writes: u64::try_from(replica.pending_writes()).unwrap_or(u64::MAX),
         })
     }
+}
+
+fn numbers(replica: &Replica) -> Numbers {
+    let node = replica.node();
+    (node.last_index(), node.durable(), node.commit(), replica.pending_writes())
 }
 
 fn phase(node: &Node) -> Phase {

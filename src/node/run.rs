@@ -287,7 +287,11 @@ impl<'a> Node<'a> {
 
         let command = Command::RegisterSession { node: id, nonce: self.boot_nonce }.encode();
         let registration = Registration { nonce: self.boot_nonce, command };
-        let options = Options { raft: boot::raft_options(self.config), ..Options::default() };
+        let options = Options {
+            raft: boot::raft_options(self.config),
+            understands: |command| Command::decode(command).is_ok(),
+            ..Options::default()
+        };
         let stable_us = STABLE_TIMEOUTS * options.raft.election_max;
         let own_identity = wire_identity(&identity, self.boot_nonce);
         let raft = Driver {

@@ -22,6 +22,8 @@ pub enum Refusal {
     NotLeader,
     /// The leader has too much to do.
     Busy,
+    /// The leader does not understand the command; its program is older.
+    Unknown,
 }
 
 /// A message between replicas.

@@ -462,6 +462,8 @@ impl Replica {
             || self.applying_bytes >= self.options.apply_bytes_max
         {
             Some(Refusal::Busy)
+        } else if !(self.options.understands)(command) {
+            Some(Refusal::Unknown)
         } else {
             self.writes.relay(from, id, command);
             None

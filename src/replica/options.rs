@@ -7,6 +7,9 @@ use crate::raft;
 pub struct Options {
     /// Of the consensus core.
     pub raft: raft::Options,
+    /// Whether a command from another node is one that every node can apply. What is committed must
+    /// be applied, so what nobody understands must not get into the log.
+    pub understands: fn(&[u8]) -> bool,
     /// Writes of own clients that may wait at once; one more is refused as busy.
     pub pending_writes_max: usize,
     /// Payload bytes that may wait for the log; beyond, writes are refused as busy.
@@ -30,6 +33,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             raft: raft::Options::default(),
+            understands: |_| true,
             pending_writes_max: 16_384,
             log_bytes_max: 64 << 20,
             apply_bytes_max: 16 << 20,

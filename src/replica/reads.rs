@@ -29,6 +29,8 @@ pub(super) struct Reads {
     next_id: u64,
     /// Not before this time is asked again.
     retry_at: Micros,
+    /// When [`Reads::run`] was called last.
+    looked_at: Micros,
     /// The first index confirmed since the process started.
     first_index: Option<Index>,
     /// No reader's deadline is before this.
@@ -43,6 +45,7 @@ impl Reads {
             confirmed: Vec::new(),
             next_id: 1,
             retry_at: Micros(0),
+            looked_at: Micros(0),
             first_index: None,
             next_expiry: NEVER,
         }
@@ -86,6 +89,7 @@ impl Reads {
 
     /// Asks for a read index when somebody waits for one and none is under way.
     pub fn run(&mut self, node: &mut Node, now: Now, options: &Options) {
+        self.looked_at = now.mono;
         if self.asked.as_ref().is_some_and(|asked| now.mono >= lost_at(asked, options)) {
             self.requeue();
         }
@@ -128,7 +132,7 @@ impl Reads {
         let mut deadline = self.next_expiry;
         if let Some(asked) = &self.asked {
             deadline = deadline.min(lost_at(asked, options));
-        } else if !self.queue.is_empty() && self.retry_at > Micros(0) {
+        } else if !self.queue.is_empty() && self.retry_at > self.looked_at {
             deadline = deadline.min(self.retry_at);
         }
         deadline

@@ -18,6 +18,8 @@ use crate::raft::{Index, Micros, NEVER, Node, NodeId, Now, ProposeError};
 struct Pending {
     ticket: Ticket,
     deadline: Micros,
+    /// When it is given up if it could not be sent by then.
+    patience: Micros,
     command: Bytes,
     /// When it was last sent; none while it waits to be sent.
     sent_at: Option<Micros>,
@@ -77,7 +79,7 @@ impl Writes {
         self.next_seq += 1;
         self.expiries.insert((patience, seq));
         self.expiries.insert((deadline, seq));
-        let pending = Pending { ticket, deadline, command, sent_at: None, sendings: 0 };
+        let pending = Pending { ticket, deadline, patience, command, sent_at: None, sendings: 0 };
         self.pending.insert(seq, pending);
         self.unsent.push_back(seq);
     }
@@ -103,11 +105,18 @@ impl Writes {
         }
         let pending = self.pending.get_mut(&id.seq)?;
         pending.sendings = pending.sendings.saturating_sub(1);
-        if pending.sendings > 0 || refusal == Refusal::NotLeader {
-            // Sent again when a leader is known, or by the clock.
+        if pending.sendings > 0 {
             return None;
         }
-        self.finish(id.seq).map(|ticket| (ticket, Failure::not_applied(Reason::Busy)))
+        let reason = match refusal {
+            // Sent again when a leader is known, or by the clock.
+            Refusal::NotLeader => return None,
+            Refusal::Busy => Reason::Busy,
+            Refusal::Unknown => Reason::Refused(
+                "the leader does not know this command yet; upgrade it first".to_owned(),
+            ),
+        };
+        self.finish(id.seq).map(|ticket| (ticket, Failure::not_applied(reason)))
     }
 
     /// A command is committed and on its way to the applier. Gives whom to answer, when it is ours.
@@ -255,6 +264,7 @@ impl Writes {
     fn finish(&mut self, seq: u64) -> Option<Ticket> {
         let pending = self.pending.remove(&seq)?;
         self.expiries.remove(&(pending.deadline, seq));
+        self.expiries.remove(&(pending.patience, seq));
         Some(pending.ticket)
     }
 }
