@@ -25,6 +25,8 @@ mod joins;
 mod message;
 mod options;
 mod reads;
+#[cfg(test)]
+mod tests;
 mod writes;
 
 use std::collections::VecDeque;
@@ -359,14 +361,14 @@ impl Replica {
     pub fn effects(&mut self) -> Effects {
         self.follow_leader();
         self.joins.run(&mut self.node, self.now, &mut self.effects);
-        self.reads.run(&mut self.node, self.now, &self.options);
         loop {
+            self.reads.run(&mut self.node, self.now, &self.options);
             self.writes.run(&mut self.node, self.now, &self.options, &mut self.effects);
             let ready = self.node.ready();
             self.take(ready);
             self.pump_apply();
-            // Commands that waited for the session go out as soon as it is registered.
-            if !self.writes.can_send(&self.node) {
+            // What waited for the session to be registered, or for the round before, goes out now.
+            if !self.writes.can_send(&self.node) && !self.reads.can_ask(&self.node) {
                 break;
             }
         }
