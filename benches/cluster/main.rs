@@ -8,7 +8,8 @@
 //! Three real nodes on loopback and the clients share the machine, so the figures say what all of
 //! them together can do; compare only figures of one run. The cells are measured in turn, over and
 //! over, so that a noisy moment falls on all of them, and the share that others took of the machine
-//! is shown beside. `BENCH_DIR` chooses the disk, by default the temporary directory's.
+//! is shown beside. `BENCH_DIR` chooses the disk, by default the temporary directory's;
+//! `BENCH_PROGRAM` names another build of the program, to compare.
 #![allow(clippy::print_stdout, reason = "a benchmark reports")]
 
 mod cells;
@@ -35,7 +36,7 @@ const WARM_UP: Duration = Duration::from_millis(300);
 /// Measures a cluster of three nodes on loopback.
 #[derive(Parser)]
 struct Options {
-    /// Only what has one of these in its name: write-leader-1, …-16, …-64, …-256,
+    /// Only these, or all that begin with these words: write-leader-1, …-16, …-64, …-256,
     /// write-follower-1, …-64, read-1, …-64, miss-64, failover
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -61,7 +62,8 @@ struct Options {
 
 impl Options {
     fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
+        let is = |part: &String| name == part || name.starts_with(&format!("{part}-"));
+        self.only.is_empty() || self.only.iter().any(is)
     }
 }
 

@@ -163,7 +163,8 @@ impl Cluster {
 impl Node {
     fn start(dir: &Path, http: SocketAddr, peer: SocketAddr, role: &[String]) -> Self {
         let log = File::options().create(true).append(true).open(dir.join("log"));
-        let mut process = Command::new(env!("CARGO_BIN_EXE_bowline"))
+        let program = std::env::var_os("BENCH_PROGRAM");
+        let mut process = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_bowline").into()))
             .arg("--data")
             .arg(dir.join("data"))
             .args(["--http", &http.to_string(), "--peer", &peer.to_string()])
