@@ -31,3 +31,7 @@ cluster n="3":
 # The store's benchmark: checkpoints against the log's fdatasync.
 bench:
     cargo bench --bench store
+
+# Three nodes on loopback: rates, latencies, failover. `just bench-cluster --only failover`.
+bench-cluster *options:
+    cargo bench --bench cluster -- {{options}}

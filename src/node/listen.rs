@@ -3,10 +3,16 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 
+use socket2::SockRef;
+
 use crate::config::{HTTP_PORT, NodeConfig, PEER_PORT};
 
 /// Attempts to find a port number that is free for TCP and UDP alike.
 const PAIR_ATTEMPTS: usize = 32;
+/// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`). The
+/// standard library's 128 overflow when some hundred clients come at once, and whoever is turned away
+/// so tries again only a second later.
+const BACKLOG: i32 = 4096;
 
 /// The sockets of a node, bound before anything else happens, and the addresses to advertise.
 pub struct Listeners {
@@ -33,8 +39,7 @@ pub fn bind(config: &NodeConfig) -> Result<Listeners, String> {
     let http_addr = config.http.clone().unwrap_or_else(|| with_port(&host, HTTP_PORT));
     let peer_addr = config.peer.clone().unwrap_or_else(|| with_port(&host, PEER_PORT));
     let (peer, gossip) = bind_pair(&peer_addr)?;
-    let http =
-        TcpListener::bind(&http_addr).map_err(|error| refusal("--http", &http_addr, &error))?;
+    let http = bind_tcp(&http_addr).map_err(|error| refusal("--http", &http_addr, &error))?;
     let peer_bound = local(&peer)?;
     let http_bound = local(&http)?;
     let advertise = advertised(config.advertise.as_deref(), peer_bound, "--advertise")?;
@@ -79,12 +84,19 @@ fn source_towards(target: &str) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// Listens; asking again on a socket that listens already changes its backlog alone (listen(2)).
+fn bind_tcp(addr: &str) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(addr)?;
+    SockRef::from(&listener).listen(BACKLOG)?;
+    Ok(listener)
+}
+
 /// Binds TCP, then UDP on the same number; when any number will do, again until both are free.
 fn bind_pair(addr: &str) -> Result<(TcpListener, UdpSocket), String> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let tcp = TcpListener::bind(addr).map_err(|error| refusal("--peer", addr, &error))?;
+        let tcp = bind_tcp(addr).map_err(|error| refusal("--peer", addr, &error))?;
         let bound = local(&tcp)?;
         match UdpSocket::bind(bound) {
             Ok(udp) => return Ok((tcp, udp)),

@@ -10,7 +10,7 @@ use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map::Entry;
 
 /// What a version of a row costs besides its bytes, about.
-const NODE_BYTES: u64 = 120;
+const NODE_BYTES: u64 = 136;
 
 /// What a row was set to; `None` when it was removed.
 pub type Value = Option<Bytes>;
@@ -25,23 +25,35 @@ pub struct Layer {
 /// A version of a row.
 #[derive(Clone, Debug)]
 struct RowKey {
+    /// Decides nearly every comparison without a look at the bytes, which are elsewhere in memory:
+    /// that look is what a search in a large layer would spend most of its time on.
+    prefix: u128,
     row: Bytes,
     version: u64,
 }
 
+/// The first bytes of a key as a number; keys whose prefixes differ are in the order of those.
+fn prefix(row: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let len = row.len().min(first.len());
+    first[..len].copy_from_slice(&row[..len]);
+    u128::from_be_bytes(first)
+}
+
 /// Lets a version be looked up by a borrowed key.
 trait Versioned {
-    fn parts(&self) -> (&[u8], u64);
+    /// Prefix, key, version.
+    fn parts(&self) -> (u128, &[u8], u64);
 }
 
 impl Versioned for RowKey {
-    fn parts(&self) -> (&[u8], u64) {
-        (&self.row, self.version)
+    fn parts(&self) -> (u128, &[u8], u64) {
+        (self.prefix, &self.row, self.version)
     }
 }
 
-impl Versioned for (&[u8], u64) {
-    fn parts(&self) -> (&[u8], u64) {
+impl Versioned for (u128, &[u8], u64) {
+    fn parts(&self) -> (u128, &[u8], u64) {
         *self
     }
 }
@@ -54,8 +66,10 @@ impl<'a> Borrow<dyn Versioned + 'a> for RowKey {
 
 impl Ord for dyn Versioned + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
-        let ((row, version), (other_row, other_version)) = (self.parts(), other.parts());
-        row.cmp(other_row).then(other_version.cmp(&version))
+        let (prefix, row, version) = self.parts();
+        let (other_prefix, other_row, other_version) = other.parts();
+        let rows = prefix.cmp(&other_prefix).then_with(|| row.cmp(other_row));
+        rows.then(other_version.cmp(&version))
     }
 }
 
@@ -99,13 +113,14 @@ impl Layer {
     pub fn set(&self, row: &[u8], version: u64, value: Value) {
         let value_bytes = value.as_ref().map_or(0, Bytes::len);
         let bytes = (row.len() + value_bytes) as u64 + NODE_BYTES;
-        self.rows.insert(RowKey { row: Bytes::copy_from_slice(row), version }, value);
+        let key = RowKey { prefix: prefix(row), row: Bytes::copy_from_slice(row), version };
+        self.rows.insert(key, value);
         self.bytes.fetch_add(bytes, Memory::Relaxed);
     }
 
     /// The newest value of a row up to a version; none when this layer does not know the row.
     pub fn get(&self, row: &[u8], version: u64) -> Option<Value> {
-        let wanted = (row, version);
+        let wanted = (prefix(row), row, version);
         let wanted: &dyn Versioned = &wanted;
         let entry = self.rows.lower_bound(Bound::Included(wanted))?;
         (entry.key().row == row).then(|| entry.value().clone())
@@ -113,7 +128,7 @@ impl Layer {
 
     /// All rows that were set up to a version, from a key on, in order.
     pub fn iter(&self, from: &[u8], version: u64) -> Iter<'_> {
-        let wanted = (from, u64::MAX);
+        let wanted = (prefix(from), from, u64::MAX);
         let wanted: &dyn Versioned = &wanted;
         Iter { next: self.rows.lower_bound(Bound::Included(wanted)), version, last: None }
     }
