@@ -89,9 +89,9 @@ impl Material {
         }
         let checkpoints = |node| -> Result<u64, String> {
             let (_, _, page) = cluster.get(node, "/metrics")?;
-            let counts =
+            let mut counts =
                 page.lines().filter_map(|it| it.strip_prefix("bowline_checkpoints_total "));
-            counts.last().and_then(|it| it.parse().ok()).ok_or(page)
+            counts.next().and_then(|it| it.parse().ok()).ok_or(page)
         };
         let count = |node| eventually("count of checkpoints", || checkpoints(node));
         let before: Vec<u64> = (0..NODES).map(count).collect();
