@@ -72,7 +72,8 @@ impl Material {
         format!("{host}{:0width$}", self.next_url, width = URL_BYTES - host.len())
     }
 
-    /// Makes the links that are read, and waits until every node has them.
+    /// Makes the links that are read, and waits until every node has them in a checkpoint: most
+    /// of what is read in real life is not of the last seconds.
     pub fn preload(&mut self, cluster: &Cluster) {
         let leader = cluster.http(cluster.leader());
         while self.keys.len() < PRELOADED {
@@ -84,6 +85,22 @@ impl Material {
             eventually("preloaded link", || match cluster.get(node, &last)? {
                 (301, ..) => Ok(()),
                 (status, _, body) => Err(format!("{status} {body}")),
+            });
+        }
+        let checkpoints = |node| -> Result<u64, String> {
+            let (_, _, page) = cluster.get(node, "/metrics")?;
+            let mut counts =
+                page.lines().filter_map(|it| it.strip_prefix("bowline_checkpoints_total "));
+            counts.next().and_then(|it| it.parse().ok()).ok_or(page)
+        };
+        let count = |node| eventually("count of checkpoints", || checkpoints(node));
+        let before: Vec<u64> = (0..NODES).map(count).collect();
+        // Something that no checkpoint can have yet, so that there will be another one.
+        load::run(leader, 1, Duration::from_millis(20), &mut Fill { material: self });
+        for (node, before) in before.into_iter().enumerate() {
+            eventually("checkpoint", || match checkpoints(node)? {
+                now if now > before => Ok(()),
+                now => Err(format!("still {now} on node {node}")),
             });
         }
     }
