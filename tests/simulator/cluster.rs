@@ -17,6 +17,9 @@ use crate::machine::{Machine, Process, Said, options};
 pub use faults::Faults;
 
 const TIMEOUT_US: u64 = 3_000_000;
+/// Longest that an answer may take when all is calm: a few exchanges and disk writes, and less than a
+/// heartbeat, which must not be what an answer waits for.
+const PROMPT_US: u64 = 8_000;
 
 #[derive(Debug)]
 enum Question {
@@ -50,6 +53,8 @@ pub struct Cluster {
     /// Writes of which a client was told that they are not and will not be done.
     denied: BTreeSet<String>,
     acknowledged_index: u64,
+    /// All is calm: every answer must come as fast as disk and network allow.
+    pub prompt: bool,
     next_client: Micros,
     next_fault: Micros,
     trace: u64,
@@ -91,6 +96,7 @@ impl Cluster {
             acknowledged: BTreeMap::new(),
             denied: BTreeSet::new(),
             acknowledged_index: 0,
+            prompt: false,
             next_client: now.mono,
             next_fault: now.mono,
             trace: 0,
@@ -149,7 +155,8 @@ impl Cluster {
         self.deliver();
         self.finish_disk_work();
         if self.now.mono >= self.next_client {
-            self.next_client = Micros(self.now.mono.0 + self.rng.random_range(1_000..20_000));
+            let pause = if self.rng.random_bool(0.4) { 100..500 } else { 1_000..30_000 };
+            self.next_client = Micros(self.now.mono.0 + self.rng.random_range(pause));
             self.ask();
         }
         if self.now.mono >= self.next_fault {
@@ -340,7 +347,7 @@ impl Cluster {
 
     /// An answer that the applier has no part in.
     fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
-        let (_, question) = self.questions.remove(&ticket).expect("answered once");
+        let question = self.answered(ticket);
         match (question, answer) {
             (Question::Write { url }, Answer::Failed(failure)) => {
                 if failure.certainty == Certainty::NotApplied {
@@ -352,8 +359,15 @@ impl Cluster {
         }
     }
 
+    fn answered(&mut self, ticket: Ticket) -> Question {
+        let (deadline, question) = self.questions.remove(&ticket).expect("answered once");
+        let took = self.now.mono.0 + TIMEOUT_US - deadline.0;
+        assert!(!self.prompt || took < PROMPT_US, "{question:?} took {took} µs");
+        question
+    }
+
     fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
-        let (_, question) = self.questions.remove(&ticket).expect("answered once");
+        let question = self.answered(ticket);
         let Question::Write { url } = question else { panic!("a read was answered as a write") };
         let Reply::Link { key, created } = reply else {
             // Its node was taken out before; the state remembers nothing of its sessions, and does
@@ -367,7 +381,7 @@ impl Cluster {
     }
 
     fn on_readable(&mut self, ticket: Ticket, applied: u64) {
-        let (_, question) = self.questions.remove(&ticket).expect("answered once");
+        let question = self.answered(ticket);
         let Question::Read { must_see } = question else {
             panic!("a write was answered as a read")
         };
