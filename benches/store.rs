@@ -6,9 +6,9 @@
 //!
 //! Fills a state with rows (8 million by default), then makes checkpoints of random rows, one after
 //! the other, while a second thread appends 4 KiB to a real log and syncs it, once a millisecond. The
-//! log is measured twice: alone, and while checkpoints are written (including the merging of
-//! runs that goes on behind them). Prints one line per checkpoint, then the targets and whether they
-//! were met. `BENCH_DIR` chooses the disk, by default the temporary directory's.
+//! log's syncs are told apart by what else goes on: a checkpoint (with the merging of runs
+//! behind it), or nothing, for two seconds before each checkpoint, so that what other programs do to the
+//! machine falls on both. Prints one line per checkpoint, then the targets and whether they were met. `BENCH_DIR` chooses the disk, by default the temporary directory's.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may")]
 
 use std::fs;
@@ -23,6 +23,7 @@ use bowline::metrics::Metrics;
 use bowline::raft::{Entry, Payload, Stamp};
 use bowline::storage::{Identity, Store, StoreOptions, Table, Wal, WalOptions};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -31,6 +32,7 @@ const KEY_BYTES: usize = 13;
 const TARGET_SECONDS: f64 = 1.0;
 const TARGET_AMPLIFICATION: f64 = 10.0;
 const TARGET_P99: f64 = 3.0;
+const QUIET: Duration = Duration::from_secs(2);
 const LOG_EVERY: Duration = Duration::from_millis(1);
 
 fn main() {
@@ -56,18 +58,18 @@ fn main() {
     println!("filled {rows} rows in {:.1} s", start.elapsed().as_secs_f64());
     settle();
 
-    let quiet = Log::start(&dir.path().join("quiet"));
-    thread::sleep(Duration::from_secs(5));
-    let quiet = quiet.stop();
-    println!("log alone:            {}", quiet.line());
-
-    let busy = Log::start(&dir.path().join("busy"));
+    let log = Log::start(&dir.path().join("log"));
     let mut checkpoints = Vec::new();
     for _ in 0..rounds {
         applied += 1;
-        checkpoints.push(checkpoint(&mut store, &mut random, rows, changed, applied));
+        log.enter(Phase::Quiet);
+        thread::sleep(QUIET);
+        log.enter(Phase::Other);
+        checkpoints.push(checkpoint(&mut store, &mut random, rows, changed, applied, &log));
     }
-    let busy = busy.stop();
+    let syncs = log.stop();
+    let (quiet, busy) = (Latency::of(&syncs, Phase::Quiet), Latency::of(&syncs, Phase::Busy));
+    println!("log alone:            {}", quiet.line());
     println!("log with checkpoints: {}", busy.line());
     verdict(&checkpoints, &quiet, &busy);
 }
@@ -99,17 +101,20 @@ fn checkpoint(
     rows: u64,
     changed: u64,
     applied: u64,
+    log: &Log,
 ) -> Checkpoint {
     for _ in 0..changed {
         store.put(&key(random.next_u64() % rows), value(random));
     }
     store.publish(applied, Bytes::new());
+    log.enter(Phase::Busy);
     let (start, before) = (Instant::now(), written());
     store.checkpoint().unwrap();
     let seconds = start.elapsed().as_secs_f64();
     // Merging goes on behind it; what it writes belongs to the checkpoint, and so does its noise.
     let direct = written() - before;
     settle();
+    log.enter(Phase::Other);
     let all = written() - before;
     let rows_bytes = (changed * (KEY_BYTES + VALUE_BYTES) as u64) as f64;
     let amplification = all as f64 / rows_bytes;
@@ -163,10 +168,19 @@ fn settle() {
     }
 }
 
+/// What goes on besides the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Other,
+    Quiet,
+    Busy,
+}
+
 /// A log that is appended to once a millisecond.
 struct Log {
+    phase: Arc<Mutex<Phase>>,
     stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<Vec<Duration>>,
+    thread: thread::JoinHandle<Vec<(Phase, Duration)>>,
 }
 
 impl Log {
@@ -174,8 +188,9 @@ impl Log {
         let tag = Id128([1; 16]);
         let identity = Identity { cluster: Some(tag), epoch: 0, tag, node: Some(1) };
         let (mut writer, _, _) = Wal::open(dir, &identity, WalOptions::default()).unwrap();
+        let phase = Arc::new(Mutex::new(Phase::Other));
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (current, stopped) = (Arc::clone(&phase), Arc::clone(&stop));
         let payload = Payload::Command(vec![7; 4096].into());
         let run = move || {
             let mut syncs = Vec::new();
@@ -183,25 +198,26 @@ impl Log {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let start = Instant::now();
+                let (phase, start) = (*current.lock(), Instant::now());
                 let payload = payload.clone();
                 let entry = Entry { index, term: 1, stamp: Stamp::default(), payload };
                 writer.append(&[entry], 0).unwrap();
-                syncs.push(writer.sync().unwrap().fsync);
+                syncs.push((phase, writer.sync().unwrap().fsync));
                 thread::sleep(LOG_EVERY.saturating_sub(start.elapsed()));
             }
             syncs
         };
         let thread = thread::Builder::new().name("log".into()).spawn(run).unwrap();
-        Self { stop, thread }
+        Self { phase, stop, thread }
     }
 
-    fn stop(self) -> Latency {
+    fn enter(&self, phase: Phase) {
+        *self.phase.lock() = phase;
+    }
+
+    fn stop(self) -> Vec<(Phase, Duration)> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut syncs = self.thread.join().unwrap();
-        syncs.sort_unstable();
-        let at = |share: f64| syncs[((syncs.len() - 1) as f64 * share) as usize];
-        Latency { count: syncs.len(), p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1.0) }
+        self.thread.join().unwrap()
     }
 }
 
@@ -215,6 +231,14 @@ struct Latency {
 }
 
 impl Latency {
+    fn of(syncs: &[(Phase, Duration)], phase: Phase) -> Self {
+        let of_phase = syncs.iter().filter(|sync| sync.0 == phase);
+        let mut syncs: Vec<_> = of_phase.map(|(_, took)| *took).collect();
+        syncs.sort_unstable();
+        let at = |share: f64| syncs[((syncs.len() - 1) as f64 * share) as usize];
+        Self { count: syncs.len(), p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1.0) }
+    }
+
     fn line(&self) -> String {
         let Self { count, p50, p99, p999, max } = self;
         format!(

@@ -16,4 +16,5 @@ pub mod raft;
 pub mod replica;
 pub mod state;
 pub mod storage;
+pub mod threads;
 pub mod transport;

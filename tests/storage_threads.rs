@@ -46,7 +46,7 @@ fn start(dir: &TempDir, queued: Vec<LogWrite>) -> Log {
     queued.into_iter().for_each(|write| writes.send(write).unwrap());
     let (report, done) = unbounded();
     let metrics = Arc::new(Metrics::default());
-    let thread = log_writer::spawn(writer, vote, queue, report, Arc::clone(&metrics));
+    let thread = log_writer::spawn(writer, vote, queue, report, Arc::clone(&metrics)).unwrap();
     Log { writes, done, thread, reader, metrics }
 }
 
@@ -128,7 +128,7 @@ fn entries_are_read_back_on_request() {
     persisted(&log.done);
     let (requests, queue) = bounded(10);
     let (report, done) = unbounded();
-    let thread = log_reader::spawn(log.reader, queue, report);
+    let thread = log_reader::spawn(log.reader, queue, report).unwrap();
     let read = LogRead { to: 2, first: 10, last: 12, bytes_max: usize::MAX };
     requests.send(LogRequest::Follower(read)).unwrap();
     let apply = LogRequest::Apply { first: 49, last: 60, bytes_max: 1 << 20 };

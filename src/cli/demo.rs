@@ -314,15 +314,17 @@ impl Drop for Demo {
     }
 }
 
+/// Letters, so that nobody takes a name for a node's id.
 fn name(node: usize) -> String {
-    format!("n{}", node + 1)
+    let letter = u8::try_from(node).ok().and_then(|node| b'a'.checked_add(node));
+    char::from(letter.unwrap_or(b'z')).to_string()
 }
 
 fn is_empty(data: &Path) -> bool {
     std::fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none())
 }
 
-/// `n1 http` and the like to addresses, as a demo before wrote them down; none if there was none.
+/// `a http` and the like to addresses, as a demo before wrote them down; none if there was none.
 fn read_addresses(data: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(data.join(ADDRESSES)).unwrap_or_default();
     let pair = |line: &str| {
@@ -420,9 +422,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut demo = demo(dir.path(), fake_node(dir.path()));
         assert_eq!(demo.start(), Ok(true));
-        assert!(flags(dir.path(), "n1").ends_with("--bootstrap"));
-        assert!(flags(dir.path(), "n1").contains("--http 127.0.0.1:0 --peer 127.0.0.1:0"));
-        assert!(flags(dir.path(), "n3").ends_with("--join 127.0.0.1:9"));
+        assert!(flags(dir.path(), "a").ends_with("--bootstrap"));
+        assert!(flags(dir.path(), "a").contains("--http 127.0.0.1:0 --peer 127.0.0.1:0"));
+        assert!(flags(dir.path(), "c").ends_with("--join 127.0.0.1:9"));
         loop {
             match demo.inbox.recv_timeout(START_TIMEOUT).unwrap() {
                 Event::Ready => break,
@@ -449,9 +451,9 @@ mod tests {
             assert_eq!(demo.start(), Ok(true));
             demo.stop();
             if round == 1 {
-                let flags = flags(dir.path(), "n1");
+                let flags = flags(dir.path(), "a");
                 assert!(!flags.contains("--bootstrap"), "{flags}");
-                assert!(flags.contains(&format!("--http {} ", before["n1 http"])), "{flags}");
+                assert!(flags.contains(&format!("--http {} ", before["a http"])), "{flags}");
                 assert!(flags.contains("--peer 127.0.0.1:9"), "{flags}");
             }
         }
@@ -462,7 +464,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let program = executable(dir.path(), "#!/bin/sh\nexit 3\n");
         let error = demo(dir.path(), program).run().unwrap_err();
-        assert_eq!(error, Error::new("n1 did not come up; see above"));
+        assert_eq!(error, Error::new("a did not come up; see above"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bowline_gossip as gossip;
@@ -14,8 +14,10 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::{Roster, RosterEntry, RosterStatus};
+use crate::ids::ClusterId;
 use crate::metrics::Metrics;
-use crate::raft::Configuration;
+use crate::raft::{Configuration, MemberInfo};
+use crate::threads;
 use crate::transport::{self, Inbound, Lane};
 
 /// What the rest of the node tells the gossip thread.
@@ -77,7 +79,7 @@ impl GossipThread {
     /// When the system gives no thread.
     pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
         let (resolved_in, resolved) = crossbeam_channel::bounded(4);
-        Builder::new().name("gossip".to_owned()).spawn(move || {
+        threads::spawn("gossip", move || {
             let mut buffer = [0; PACKET_MAX];
             self.publish();
             while self.commands_allow(&resolved_in) {
@@ -188,6 +190,34 @@ impl GossipThread {
     }
 }
 
+/// The core for a member of `cluster` as it shows itself to others. `start` is when its time begins.
+///
+/// # Errors
+/// A sentence that says what of these settings cannot be used.
+pub fn gossip_core(
+    cluster: ClusterId,
+    id: u64,
+    info: &MemberInfo,
+    seed: u64,
+    start: Instant,
+) -> Result<gossip::Gossip, String> {
+    let peer = info.peer.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
+    let peer =
+        peer.ok_or_else(|| format!("the advertised address {} has no IP address", info.peer))?;
+    let me = gossip::Member {
+        id,
+        tag: info.tag,
+        name: info.name.clone(),
+        peer,
+        http: info.http.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        incarnation: 1,
+        status: gossip::Status::Alive,
+    };
+    me.check().map_err(|why| format!("these settings cannot be used: {why}"))?;
+    Ok(gossip::Gossip::new(gossip::Config::lan(cluster.0), me, seed, now(start)))
+}
+
 fn roster_entry(member: &gossip::Member) -> RosterEntry {
     RosterEntry {
         id: member.id,
@@ -205,7 +235,7 @@ fn roster_entry(member: &gossip::Member) -> RosterEntry {
 }
 
 /// The core's time: microseconds since the thread was made.
-pub(crate) fn now(start: Instant) -> gossip::Micros {
+fn now(start: Instant) -> gossip::Micros {
     gossip::Micros(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
@@ -224,7 +254,7 @@ fn resolve(configuration: Configuration, then: Sender<Vec<gossip::Contact>>) {
         // Nobody listens when the node is stopping.
         then.send(contacts).ok();
     };
-    if let Err(error) = Builder::new().name("gossip-resolve".to_owned()).spawn(resolver) {
+    if let Err(error) = threads::spawn("gossip-resolve", resolver) {
         log::warn!("gossip: no thread to resolve addresses: {error}");
     }
 }

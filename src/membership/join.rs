@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::FirstRoster;
 use crate::ids::ClusterId;
 use crate::raft::{Configuration, Index, MemberInfo, NodeId};
+use crate::threads;
 use crate::transport::guest::{self, CallError};
 use crate::transport::{Hello, RefusalCode};
 
@@ -193,4 +194,19 @@ fn ask(target: &str, hello: &dyn Fn() -> Hello, info: &MemberInfo) -> Result<Adm
         }
     }
     Err(Trouble::Passing("the members disagree about who leads".to_owned()))
+}
+
+/// Lets the leader know about the new addresses of a member, by asking to join again under its old
+/// tag, on a thread of its own and for as long as it takes.
+pub fn announce(targets: Vec<String>, hello: Hello, info: MemberInfo) {
+    let asker = move || {
+        let (_never, stop) = crossbeam_channel::bounded(0);
+        match join(&targets, &|| hello, &info, &stop) {
+            Ok(_) => log::info!("told the cluster about this node's new addresses"),
+            Err(error) => log::warn!("cannot tell the cluster about new addresses: {error:?}"),
+        }
+    };
+    if let Err(error) = threads::spawn("announce", asker) {
+        log::warn!("no thread to announce new addresses: {error}");
+    }
 }

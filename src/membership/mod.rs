@@ -8,8 +8,7 @@ mod join;
 mod reconciler;
 mod roster;
 
-pub(crate) use gossip::now as gossip_now;
-pub use gossip::{FirstRoster, GossipCommand, GossipThread};
-pub use join::{Admission, JoinEnd, JoinRequest, JoinResponse, join};
+pub use gossip::{FirstRoster, GossipCommand, GossipThread, gossip_core};
+pub use join::{Admission, JoinEnd, JoinRequest, JoinResponse, announce, join};
 pub use reconciler::Reconciler;
 pub use roster::{Roster, RosterEntry, RosterStatus};

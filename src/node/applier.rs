@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -17,8 +17,9 @@ use crate::ids::{Ticket, WriteId};
 use crate::metrics::Metrics;
 use crate::raft::{Entry, Payload};
 use crate::replica::Work;
-use crate::state::{At, State};
-use crate::storage::Store;
+use crate::state::{ApplyError, At, CommandError, Reply, State};
+use crate::storage::{Store, Table};
+use crate::threads;
 
 /// How long nothing is applied before the thread looks whether a checkpoint is due.
 const IDLE: Duration = Duration::from_secs(5);
@@ -48,7 +49,7 @@ impl Applier {
     /// # Errors
     /// When the system gives no thread.
     pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
-        Builder::new().name("apply".to_owned()).spawn(move || {
+        threads::spawn("apply", move || {
             loop {
                 let done = match self.work.recv_timeout(IDLE) {
                     Ok(batch) => self.apply(batch),
@@ -115,34 +116,43 @@ impl Applier {
         entry: &Entry,
         ticket: Option<Ticket>,
     ) -> Result<Option<Completion>, String> {
-        let at = At {
+        let reply = apply_entry(&mut self.state, entry)
+            .map_err(|error| format!("entry {} cannot be applied: {error}", entry.index))?;
+        Ok(ticket.zip(reply).map(|(ticket, reply)| Completion {
+            ticket,
             index: entry.index,
-            term: entry.term,
-            clock_ms: entry.stamp.clock_ms,
-            wall_ms: entry.stamp.wall_ms,
-        };
-        match &entry.payload {
-            Payload::Noop => self.state.apply_noop(at),
-            Payload::Configuration(configuration) => {
-                let nodes: BTreeSet<u64> = configuration.members.keys().copied().collect();
-                let encoded = rmp_serde::to_vec(configuration).expect("plain data can be encoded");
-                self.state.apply_configuration(at, &nodes, encoded.into());
-            }
-            Payload::Command(payload) => {
-                let (id, command) = WriteId::split(payload).ok_or_else(|| {
-                    format!("entry {} holds a command without its id: upgrade this node", at.index)
-                })?;
-                let reply = self
-                    .state
-                    .apply_command(at, id, command)
-                    .map_err(|error| format!("entry {} cannot be applied: {error}", at.index))?;
-                return Ok(ticket.map(|ticket| Completion {
-                    ticket,
-                    index: at.index,
-                    outcome: Outcome::Written(reply),
-                }));
-            }
-        }
-        Ok(None)
+            outcome: Outcome::Written(reply),
+        }))
     }
+}
+
+/// Applies one entry to the state; gives a command's reply.
+///
+/// # Errors
+/// When this node cannot go on: the entry is from a newer program, or the store fails.
+pub fn apply_entry<T: Table>(
+    state: &mut State<T>,
+    entry: &Entry,
+) -> Result<Option<Reply>, ApplyError> {
+    let at = At {
+        index: entry.index,
+        term: entry.term,
+        clock_ms: entry.stamp.clock_ms,
+        wall_ms: entry.stamp.wall_ms,
+    };
+    match &entry.payload {
+        Payload::Noop => state.apply_noop(at),
+        Payload::Configuration(configuration) => {
+            let nodes: BTreeSet<u64> = configuration.members.keys().copied().collect();
+            let encoded = rmp_serde::to_vec(configuration).expect("plain data can be encoded");
+            state.apply_configuration(at, &nodes, encoded.into());
+        }
+        Payload::Command(payload) => {
+            let (id, command) = WriteId::split(payload).ok_or_else(|| {
+                CommandError::Malformed("the id of the write is missing".to_owned())
+            })?;
+            return state.apply_command(at, id, command).map(Some);
+        }
+    }
+    Ok(None)
 }

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::Builder;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -14,6 +13,7 @@ use crossbeam_channel::Sender;
 use super::driver::Control;
 use crate::ids::Id128;
 use crate::raft::MemberInfo;
+use crate::threads;
 use crate::transport::{Hello, guest};
 
 /// Dial-backs under way at once; one more is told to come again.
@@ -48,7 +48,7 @@ impl DialBack {
         }
         let (hello, control) = ((self.hello)(), self.control.clone());
         let running = Arc::clone(&self.running);
-        let spawned = Builder::new().name("dial-back".to_owned()).spawn(move || {
+        let spawned = threads::spawn("dial-back", move || {
             if let Some(message) = then(dial(hello, info)) {
                 // Nobody listens when the node is stopping.
                 control.send(message).ok();

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, select};
@@ -27,6 +27,7 @@ use crate::raft::{self, Index, MemberInfo, NodeId, Persisted, RoleKind};
 use crate::replica::{
     AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica, Work,
 };
+use crate::threads;
 use crate::transport::{self, Inbound, Lane};
 
 /// Inputs taken from one queue before the others get their turn.
@@ -133,7 +134,7 @@ impl Driver {
     /// # Errors
     /// When the system gives no thread.
     pub fn spawn(self) -> std::io::Result<JoinHandle<()>> {
-        Builder::new().name("raft".to_owned()).spawn(move || self.run())
+        threads::spawn("raft", move || self.run())
     }
 
     fn run(mut self) {

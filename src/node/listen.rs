@@ -147,6 +147,16 @@ fn with_port(host: &str, port: u16) -> String {
     }
 }
 
+/// The host's name, with the peer port when that is not the usual one.
+pub(super) fn default_name(advertise: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "node" } else { host.trim() };
+    match advertise.rsplit_once(':') {
+        Some((_, port)) if port != PEER_PORT.to_string() => format!("{host}-{port}"),
+        _ => host.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,13 +3,15 @@
 //! A follower that lags, or an applier that does, wants entries from the disk; the replica asks for
 //! them as an effect and goes on meanwhile.
 
-use std::thread::{self, JoinHandle};
+use std::io;
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::raft::Entry;
 use crate::replica::LogRequest;
 use crate::storage::WalReader;
+use crate::threads;
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +26,13 @@ pub struct ReadDone {
 /// Starts the thread. It ends when `requests` or `done` is closed. The replica has at most one request
 /// per follower under way, and one for the applier, so both channels stay small.
 ///
-/// # Panics
-/// When the system cannot start a thread.
-#[must_use]
+/// # Errors
+/// When the system gives no thread.
 pub fn spawn(
     mut reader: WalReader,
     requests: Receiver<LogRequest>,
     done: Sender<ReadDone>,
-) -> JoinHandle<()> {
+) -> io::Result<JoinHandle<()>> {
     let run = move || {
         for request in requests {
             let (first, last, bytes_max) = request.range();
@@ -41,8 +42,5 @@ pub fn spawn(
             }
         }
     };
-    thread::Builder::new()
-        .name("log-read".into())
-        .spawn(run)
-        .expect("the system can start a thread while the node starts")
+    threads::spawn("log-read", run)
 }

@@ -4,14 +4,16 @@
 //! the batch grows with the load, and nothing ever waits for a timer. All completions of a batch go
 //! back in one message, which is one wake-up.
 
+use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::metrics::Metrics;
 use crate::raft::{Index, Persisted, Write};
 use crate::storage::{VoteFile, WalWriter};
+use crate::threads;
 
 /// Most writes that are answered together: bounds how late the first of them is told.
 const BATCH_MAX: usize = 1024;
@@ -41,21 +43,17 @@ pub enum LogDone {
 /// `writes` is bounded by its sender (in bytes); `done` must be unbounded or large enough for one
 /// message per sync, as the log never drops a report.
 ///
-/// # Panics
-/// When the system cannot start a thread.
-#[must_use]
+/// # Errors
+/// When the system gives no thread.
 pub fn spawn(
     writer: WalWriter,
     vote: VoteFile,
     writes: Receiver<LogWrite>,
     done: Sender<LogDone>,
     metrics: Arc<Metrics>,
-) -> JoinHandle<()> {
+) -> io::Result<JoinHandle<()>> {
     let log = LogWriter { writer, vote, metrics };
-    thread::Builder::new()
-        .name("log".into())
-        .spawn(move || log.run(&writes, &done))
-        .expect("the system can start a thread while the node starts")
+    threads::spawn("log", move || log.run(&writes, &done))
 }
 
 struct LogWriter {

@@ -23,8 +23,10 @@ pub mod log_writer;
 mod peers;
 mod publish;
 mod run;
+mod running;
 mod status;
 
+pub use applier::apply_entry;
 pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
 pub use clock::Clock;

@@ -1,37 +1,33 @@
-//! The life of a node: bind, be admitted, recover, run, stop.
+//! How a node comes up: bind, be admitted, recover, start the threads.
 //!
 //! Sockets are bound and the HTTP surface answers (503, with the reason) before anything that may
-//! take long, so that whoever looks sees why the node is not ready. Threads stop in the order in
-//! which work flows: leadership is handed over, the fronts answer what they took, then gossip,
-//! transport, raft, applier and log end.
+//! take long, so that whoever looks sees why the node is not ready.
 
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::Builder;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use bowline_gossip as gossip;
-use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::RwLock;
 
 use super::applier::Applier;
 use super::banner::Banner;
 use super::boot::{self, Beginning, Recovered, StartError};
 use super::dial_back::DialBack;
-use super::driver::{Control, Driver, End, Inputs, Outputs};
+use super::driver::{Driver, End, Inputs, Outputs};
 use super::listen::{self, Listeners};
 use super::peers::{self, Peers};
+use super::running::Running;
 use super::{Client, Clock, Completions, Status, log_reader, log_writer};
-use crate::config::{Front, NodeConfig, PEER_PORT};
+use crate::config::{Front, NodeConfig};
 use crate::http;
 use crate::ids::{self, ClusterId};
 use crate::membership::{
-    Admission, FirstRoster, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, gossip_now,
-    join,
+    Admission, FirstRoster, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, announce,
+    gossip_core, join,
 };
 use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index, MemberInfo};
@@ -106,7 +102,8 @@ impl<'a> Node<'a> {
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::default());
         let tag = data.identity().tag;
-        let name = config.name.clone().unwrap_or_else(|| default_name(&listeners.advertise));
+        let name =
+            config.name.clone().unwrap_or_else(|| listen::default_name(&listeners.advertise));
         let info = MemberInfo {
             tag: tag.0,
             name: name.clone(),
@@ -274,8 +271,9 @@ impl<'a> Node<'a> {
         let applied_index = Arc::new(AtomicU64::new(applied));
         let spawned = |error| StartError::Failed(format!("the system gives no thread: {error}"));
 
-        let log = log_writer::spawn(writer, vote, log_out, done_in, Arc::clone(&self.metrics));
-        let log_read = log_reader::spawn(reader, read_out, read_done_in);
+        let log = log_writer::spawn(writer, vote, log_out, done_in, Arc::clone(&self.metrics))
+            .map_err(spawned)?;
+        let log_read = log_reader::spawn(reader, read_out, read_done_in).map_err(spawned)?;
         let apply = Applier {
             state,
             work: work_out,
@@ -331,7 +329,8 @@ impl<'a> Node<'a> {
 
         let start = Instant::now();
         let gossip = GossipThread {
-            core: gossip_core(cluster, id, &self.info, self.boot_nonce, start)?,
+            core: gossip_core(cluster, id, &self.info, self.boot_nonce, start)
+                .map_err(StartError::Failed)?,
             socket: self.gossip_socket,
             start,
             inbox: self.gossip_inbox,
@@ -345,10 +344,13 @@ impl<'a> Node<'a> {
         .spawn()
         .map_err(spawned)?;
         if let Some((_, configuration)) = newest {
+            if renamed {
+                let members = configuration.members.iter().filter(|(other, _)| **other != id);
+                let members = members.map(|(_, member)| member.info.peer.clone());
+                let targets = self.config.join.iter().cloned().chain(members).collect();
+                announce(targets, Hello::new(own_identity, Purpose::Guest), self.info);
+            }
             gossip_in.send(GossipCommand::Contacts(configuration)).ok();
-        }
-        if renamed {
-            announce(self.config.join.clone(), own_identity, self.info);
         }
         Ok(Running {
             _data: self.data,
@@ -397,62 +399,6 @@ impl<'a> Node<'a> {
 /// Index and bytes of the configuration in a checkpoint.
 type EncodedConfiguration = (Index, Bytes);
 
-/// A node that runs.
-struct Running {
-    /// Keeps the directory locked.
-    _data: DataDir,
-    front: http::front::FrontHandle,
-    control: Sender<Control>,
-    gossip: Sender<GossipCommand>,
-    transport: transport::Handle,
-    /// In the order in which they end.
-    threads: Vec<JoinHandle<()>>,
-    hand_over: Duration,
-    end: Receiver<End>,
-}
-
-impl Running {
-    /// Lives until told to stop, or until something fatal happens.
-    fn live(self, stop: &Receiver<()>) -> Result<(), StartError> {
-        let end = select! {
-            recv(stop) -> _ => None,
-            recv(self.end) -> end => Some(end),
-        };
-        match end {
-            None => {}
-            Some(Ok(End::Removed(index))) => log::info!(
-                "this node was taken out of the cluster by entry {index}; its data is of no use \
-                 any more"
-            ),
-            // The process ends at once: what is not durable was not acknowledged.
-            Some(Ok(End::Failed(why))) => return Err(StartError::Failed(why)),
-            Some(Err(_)) => {
-                return Err(StartError::Failed("a thread ended without a word".to_owned()));
-            }
-        }
-        self.stop();
-        Ok(())
-    }
-
-    fn stop(self) {
-        log::info!("stopping");
-        let (done_in, done_out) = bounded(0);
-        if self.control.send(Control::HandOver(done_in)).is_ok() {
-            // Answered by the drop of the sender, as soon as this node does not lead.
-            done_out.recv_timeout(self.hand_over).ok();
-        }
-        self.front.stop();
-        self.gossip.send(GossipCommand::Stop).ok();
-        self.control.send(Control::Stop).ok();
-        self.transport.stop();
-        for thread in self.threads {
-            if thread.join().is_err() {
-                log::error!("a thread ended by a panic");
-            }
-        }
-    }
-}
-
 fn wire_identity(identity: &Identity, boot_nonce: u64) -> transport::Identity {
     transport::Identity {
         cluster: identity.cluster.unwrap_or_default(),
@@ -460,55 +406,5 @@ fn wire_identity(identity: &Identity, boot_nonce: u64) -> transport::Identity {
         node: identity.node.unwrap_or_default(),
         tag: identity.tag,
         boot_nonce,
-    }
-}
-
-/// The host's name, with the peer port when that is not the usual one.
-fn default_name(advertise: &str) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "node" } else { host.trim() };
-    match advertise.rsplit_once(':') {
-        Some((_, port)) if port != PEER_PORT.to_string() => format!("{host}-{port}"),
-        _ => host.to_owned(),
-    }
-}
-
-fn gossip_core(
-    cluster: ClusterId,
-    id: u64,
-    info: &MemberInfo,
-    seed: u64,
-    start: Instant,
-) -> Result<gossip::Gossip, StartError> {
-    let peer = info.peer.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
-    let peer = peer.ok_or_else(|| {
-        StartError::Failed(format!("the advertised address {} has no IP address", info.peer))
-    })?;
-    let me = gossip::Member {
-        id,
-        tag: info.tag,
-        name: info.name.clone(),
-        peer,
-        http: info.http.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        incarnation: 1,
-        status: gossip::Status::Alive,
-    };
-    me.check().map_err(|why| StartError::Usage(format!("these settings cannot be used: {why}")))?;
-    Ok(gossip::Gossip::new(gossip::Config::lan(cluster.0), me, seed, gossip_now(start)))
-}
-
-/// A member whose addresses changed tells the leader, by asking to join again under its old tag.
-fn announce(targets: Vec<String>, identity: transport::Identity, info: MemberInfo) {
-    let asker = move || {
-        let (_never, stop) = bounded(0);
-        let hello = || Hello::new(identity, Purpose::Guest);
-        match join(&targets, &hello, &info, &stop) {
-            Ok(_) => log::info!("told the cluster about this node's new addresses"),
-            Err(error) => log::warn!("cannot tell the cluster about new addresses: {error:?}"),
-        }
-    };
-    if let Err(error) = Builder::new().name("announce".to_owned()).spawn(asker) {
-        log::warn!("no thread to announce new addresses: {error}");
     }
 }

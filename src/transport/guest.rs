@@ -7,7 +7,6 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -17,6 +16,7 @@ use super::frame::{self, Decoder, FrameError};
 use super::handshake::{Accepted, Garbage, Hello, HelloAnswer, Purpose, Refusal};
 use super::limits::MAX_GUEST_BODY;
 use super::resolve::addresses_of;
+use crate::threads;
 
 /// Why a call or a probe failed.
 #[derive(Debug, Error)]
@@ -218,9 +218,7 @@ fn resolve(addr: &str, deadline: Instant) -> Result<Vec<SocketAddr>, CallError> 
     }
     let (answer, answered) = mpsc::sync_channel(1);
     let name = addr.to_owned();
-    thread::Builder::new()
-        .name("resolve-once".into())
-        .spawn(move || answer.send(addresses_of(&name)))
+    threads::spawn("resolve-once", move || answer.send(addresses_of(&name)))
         .map_err(|error| failure(addr, error))?;
     let left = left(deadline).map_err(|error| failure(addr, error))?;
     match answered.recv_timeout(left) {

@@ -50,7 +50,7 @@ mod stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -65,6 +65,7 @@ use self::peer::Links;
 use self::poll::Poller;
 use crate::ids::InstanceTag;
 use crate::metrics::Metrics;
+use crate::threads;
 
 /// Which part of the receiver a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +186,7 @@ pub fn start(
         stream::Inboxes { raft: raft_inbox, gossip: gossip_inbox, guests: config.guest_inbox };
     let poller = Poller::new(config.identity, listener, inboxes, metrics)?;
     let handle = Handle { shared: poller.shared() };
-    let thread = thread::Builder::new().name("transport".into()).spawn(move || poller.run())?;
+    let thread = threads::spawn("transport", move || poller.run())?;
     Ok((handle, thread))
 }
 

@@ -3,13 +3,13 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Waker;
 
 use super::handshake::Lane;
 use super::limits::MAX_ADDRESSES;
+use crate::threads;
 
 /// Questions, and answers, that may wait; there is at most one per lane of 64 peers.
 const QUEUE: usize = 256;
@@ -35,7 +35,7 @@ impl Resolver {
     pub fn start(waker: Arc<Waker>) -> io::Result<Self> {
         let (names, asked) = bounded::<Lookup<String>>(QUEUE);
         let (answers, addresses) = bounded(QUEUE);
-        thread::Builder::new().name("resolve".into()).spawn(move || {
+        threads::spawn("resolve", move || {
             for Lookup { peer, lane, number, what } in asked {
                 let answer = Lookup { peer, lane, number, what: addresses_of(&what) };
                 if answers.send(answer).is_err() || waker.wake().is_err() {

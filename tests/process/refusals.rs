@@ -1,8 +1,19 @@
 //! Wrong flags, foreign directories, addresses in use: one clear line each, nothing harmed.
 
+use std::path::Path;
 use std::process::Output;
 
 use crate::harness::{Node, bowline, eventually};
+
+/// A start on free ports that must fail.
+fn refused_in(data: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let mut args = vec!["--data", data.to_str().unwrap(), "--http", "127.0.0.1:0"];
+    if !more.contains(&"--peer") {
+        args.extend(["--peer", "127.0.0.1:0"]);
+    }
+    args.extend(more);
+    refused(&args)
+}
 
 fn refused(args: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = bowline().args(args).output().unwrap();
@@ -65,35 +76,22 @@ fn wrong_flags_exit_with_two() {
 fn a_directory_belongs_to_one_process_and_one_node() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path(), "n1", &[]);
-    let data = node.data.to_str().unwrap().to_owned();
-    let (code, text) =
-        refused(&["--data", &data, "--peer", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let (code, text) = refused_in(&node.data, &[]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains(&data) && text.trim().lines().count() == 1, "{text}");
+    assert!(
+        text.contains(node.data.to_str().unwrap()) && text.trim().lines().count() == 1,
+        "{text}"
+    );
 
     let other = home.path().join("other");
-    let (code, text) = refused(&[
-        "--data",
-        other.to_str().unwrap(),
-        "--peer",
-        &node.peer,
-        "--http",
-        "127.0.0.1:0",
-    ]);
+    let (code, text) = refused_in(&other, &["--peer", &node.peer]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("in use") && text.contains(&node.peer), "{text}");
 
     let foreign = home.path().join("foreign");
     std::fs::create_dir(&foreign).unwrap();
     std::fs::write(foreign.join("diary.txt"), "mine").unwrap();
-    let (code, text) = refused(&[
-        "--data",
-        foreign.to_str().unwrap(),
-        "--peer",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-    ]);
+    let (code, text) = refused_in(&foreign, &[]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("foreign"), "{text}");
     assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 1, "nothing was put there");
@@ -105,9 +103,7 @@ fn bootstrap_is_refused_on_data() {
     let mut node = Node::start(home.path(), "n1", &["--bootstrap"]);
     node.shorten("https://example.com/");
     node.kill();
-    let data = node.data.to_str().unwrap();
-    let (code, text) =
-        refused(&["--data", data, "--bootstrap", "--peer", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let (code, text) = refused_in(&node.data, &["--bootstrap"]);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("--bootstrap"), "{text}");
 }
@@ -152,18 +148,10 @@ fn an_address_that_cannot_be_dialled_back_is_refused() {
     let first = Node::start(home.path(), "n1", &["--bootstrap"]);
     eventually("the first node is ready", || first.is_ready());
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (code, text) = refused(&[
-        "--data",
-        home.path().join("n2").to_str().unwrap(),
-        "--peer",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-        "--advertise",
-        &silent.to_string(),
-        "--join",
-        &first.peer,
-    ]);
+    let (code, text) = refused_in(
+        &home.path().join("n2"),
+        &["--advertise", &silent.to_string(), "--join", &first.peer],
+    );
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("dial back") && text.contains(&silent.to_string()), "{text}");
     let members = first.json("/api/status").unwrap()["node"]["members"].as_array().unwrap().len();

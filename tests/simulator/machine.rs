@@ -1,15 +1,16 @@
 //! One simulated machine: a disk that survives, and a process that may not.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use bowline::ids::{ClusterId, Id128, Ticket, WriteId};
+use bowline::ids::{ClusterId, Id128, Ticket};
 use bowline::membership::Reconciler;
+use bowline::node::apply_entry;
 use bowline::raft::{
     self, Boot, Configuration, Entry, HardState, MemberInfo, Micros, NodeId, Now, Payload,
     Persisted,
 };
 use bowline::replica::{LogRequest, Options, PeerMessage, Registration, Replica, Work};
-use bowline::state::{At, Command, Reply, State};
+use bowline::state::{Command, Reply, State};
 use bowline::storage::MemoryStore;
 
 /// What a machine keeps when its process dies.
@@ -237,34 +238,12 @@ impl Process {
                     );
                 }
                 Work::Entry(entry, ticket) => {
-                    let reply = self.apply_entry(&entry);
+                    let reply = apply_entry(&mut self.state, &entry).unwrap();
                     let reply = ticket.zip(reply);
                     said.push(Said::Applied { entry, reply });
                 }
             }
         }
         said
-    }
-
-    fn apply_entry(&mut self, entry: &Entry) -> Option<Reply> {
-        let at = At {
-            index: entry.index,
-            term: entry.term,
-            clock_ms: entry.stamp.clock_ms,
-            wall_ms: entry.stamp.wall_ms,
-        };
-        match &entry.payload {
-            Payload::Noop => self.state.apply_noop(at),
-            Payload::Configuration(configuration) => {
-                let nodes: BTreeSet<u64> = configuration.members.keys().copied().collect();
-                let encoded = rmp_serde::to_vec(configuration).unwrap();
-                self.state.apply_configuration(at, &nodes, encoded.into());
-            }
-            Payload::Command(payload) => {
-                let (id, command) = WriteId::split(payload).unwrap();
-                return Some(self.state.apply_command(at, id, command).unwrap());
-            }
-        }
-        None
     }
 }

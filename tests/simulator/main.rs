@@ -31,7 +31,7 @@ fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse().ok());
     match number("BOWLINE_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("BOWLINE_SEEDS").unwrap_or(40),
+        None => 0..number("BOWLINE_SEEDS").unwrap_or(12),
     }
 }
 

@@ -7,7 +7,6 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ::mio::net::{TcpListener, TcpStream};
@@ -17,6 +16,7 @@ use super::desk::Desk;
 use super::event_loop::{EventLoop, Inbox, LISTENER, WAKER};
 use super::{FrontHandle, Patience};
 use crate::http::Service;
+use crate::threads;
 
 /// Connections accepted before those there get their turn.
 const ACCEPT_MAX: usize = 64;
@@ -77,7 +77,7 @@ pub fn start_with(
         let desk = Desk::new(service.clone(), sink);
         let (open, acceptor) = (Arc::clone(&open), acceptor.take());
         let run = move || EventLoop::new(poll, inbox, desk, patience, open, acceptor).run();
-        handles.push(thread::Builder::new().name(format!("http-{number}")).spawn(run)?);
+        handles.push(threads::spawn(format!("http-{number}"), run)?);
     }
     let halt = Box::new(move || inboxes.iter().for_each(|inbox| inbox.stop()));
     Ok(FrontHandle { addr, halt, threads: handles })

@@ -10,7 +10,6 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -23,6 +22,7 @@ use crate::http::wire::{Clock, Exchange, Framing, Head, Request, WireError, enco
 use crate::http::{Service, Step};
 use crate::ids::Ticket;
 use crate::node::{Completion, Sink};
+use crate::threads;
 
 /// How long after its deadline a request is given up, should the raft thread never answer.
 const GRACE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub fn start(listener: TcpListener, service: Service, threads: usize) -> io::Res
         let worker = Worker { service: service.clone(), sink, completions };
         let (server, stop) = (Arc::clone(&server), Arc::clone(&stop));
         let run = move || worker.run(&server, &stop);
-        handles.push(thread::Builder::new().name(format!("http-{number}")).spawn(run)?);
+        handles.push(threads::spawn(format!("http-{number}"), run)?);
     }
     let halt = Box::new(move || {
         stop.store(true, Ordering::Relaxed);

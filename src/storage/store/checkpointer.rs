@@ -6,7 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -17,6 +17,7 @@ use rustix::thread::gettid;
 use super::disk::{Checkpoint, Disk, DiskView};
 use super::layer::Layer;
 use super::{StoreError, StoreOptions};
+use crate::threads;
 
 /// How much the thread gives way to others, as `nice` counts: about a third of an equal share, since
 /// with much less the merging would not keep up with a node that is busy for long.
@@ -68,9 +69,7 @@ impl Checkpointer {
                 }
             }
         };
-        let thread = thread::Builder::new()
-            .name("checkpoint".into())
-            .spawn(run)
+        let thread = threads::spawn("checkpoint", run)
             .map_err(|error| StoreError(format!("cannot start the checkpoint thread: {error}")))?;
         let this = Self { jobs: Some(jobs), written, thread: Some(thread) };
         let disk = opened.recv().unwrap_or_else(|_| Err(gone()))?;

@@ -9,12 +9,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::WalError;
 use crate::storage::files;
+use crate::threads;
 
 const NAME: &str = "spare";
 /// Bytes of zeros between two syncs: enough to be quick, too few to hold up the log's own syncs.
@@ -39,16 +40,14 @@ impl Spares {
         let (done, made) = bounded(1);
         let stop = Arc::new(AtomicBool::new(false));
         let (work_dir, work_stop) = (dir.to_owned(), Arc::clone(&stop));
-        let thread = thread::Builder::new()
-            .name("log-ahead".into())
-            .spawn(move || {
-                for () in requests {
-                    if done.send(make(&work_dir, size, &work_stop)).is_err() {
-                        return;
-                    }
+        let thread = threads::spawn("log-ahead", move || {
+            for () in requests {
+                if done.send(make(&work_dir, size, &work_stop)).is_err() {
+                    return;
                 }
-            })
-            .map_err(WalError::io("start a thread for", dir))?;
+            }
+        })
+        .map_err(WalError::io("start a thread for", dir))?;
         let _ = wanted.send(());
         Ok(Self { path: dir.join(NAME), wanted: Some(wanted), made, stop, thread: Some(thread) })
     }

@@ -1,0 +1,72 @@
+//! A node whose threads all run: what ends it, and in which order.
+//!
+//! Threads stop in the order in which work flows: leadership is handed over, the fronts answer what
+//! they took, then gossip, raft, applier and log end.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+
+use super::boot::StartError;
+use super::driver::{Control, End};
+use crate::http;
+use crate::membership::GossipCommand;
+use crate::storage::DataDir;
+use crate::transport;
+
+/// A node that runs.
+pub(super) struct Running {
+    /// Keeps the directory locked.
+    pub _data: DataDir,
+    pub front: http::front::FrontHandle,
+    pub control: Sender<Control>,
+    pub gossip: Sender<GossipCommand>,
+    pub transport: transport::Handle,
+    /// In the order in which they end.
+    pub threads: Vec<JoinHandle<()>>,
+    pub hand_over: Duration,
+    pub end: Receiver<End>,
+}
+
+impl Running {
+    /// Lives until told to stop, or until something fatal happens.
+    pub fn live(self, stop: &Receiver<()>) -> Result<(), StartError> {
+        let end = select! {
+            recv(stop) -> _ => None,
+            recv(self.end) -> end => Some(end),
+        };
+        match end {
+            None => {}
+            Some(Ok(End::Removed(index))) => log::info!(
+                "this node was taken out of the cluster by entry {index}; its data is of no use \
+                 any more"
+            ),
+            // The process ends at once: what is not durable was not acknowledged.
+            Some(Ok(End::Failed(why))) => return Err(StartError::Failed(why)),
+            Some(Err(_)) => {
+                return Err(StartError::Failed("a thread ended without a word".to_owned()));
+            }
+        }
+        self.stop();
+        Ok(())
+    }
+
+    fn stop(self) {
+        log::info!("stopping");
+        let (done_in, done_out) = bounded(0);
+        if self.control.send(Control::HandOver(done_in)).is_ok() {
+            // Answered by the drop of the sender, as soon as this node does not lead.
+            done_out.recv_timeout(self.hand_over).ok();
+        }
+        self.front.stop();
+        self.gossip.send(GossipCommand::Stop).ok();
+        self.control.send(Control::Stop).ok();
+        self.transport.stop();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                log::error!("a thread ended by a panic");
+            }
+        }
+    }
+}
