@@ -89,14 +89,19 @@ impl Reads {
         if self.asked.as_ref().is_some_and(|asked| now.mono >= lost_at(asked, options)) {
             self.requeue();
         }
-        let wanted = !self.queue.is_empty() || self.first_index.is_none();
-        if self.asked.is_some() || !wanted || now.mono < self.retry_at || node.leader().is_none() {
+        if !self.can_ask(node, now.mono) {
             return;
         }
         let id = self.next_id;
         self.next_id += 1;
         self.asked = Some(Asked { id, at: now.mono, readers: std::mem::take(&mut self.queue) });
         node.read_index(now, id);
+    }
+
+    /// Whether [`Reads::run`] would ask.
+    pub fn can_ask(&self, node: &Node, now: Micros) -> bool {
+        let wanted = !self.queue.is_empty() || self.first_index.is_none();
+        wanted && self.asked.is_none() && now >= self.retry_at && node.leader().is_some()
     }
 
     /// Readers that see everything they must once all that was handed out is applied.
