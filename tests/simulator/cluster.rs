@@ -42,6 +42,8 @@ pub struct Cluster {
     woken: BTreeSet<NodeId>,
     network: BTreeMap<(Micros, u64), (NodeId, NodeId, PeerMessage)>,
     sent: u64,
+    /// When the newest message of each link arrives.
+    newest: BTreeMap<(NodeId, NodeId), Micros>,
     cut: BTreeSet<(NodeId, NodeId)>,
     restarts: BTreeMap<NodeId, Micros>,
     faults: Faults,
@@ -87,6 +89,7 @@ impl Cluster {
             woken: [1].into(),
             network: BTreeMap::new(),
             sent: 0,
+            newest: BTreeMap::new(),
             cut: BTreeSet::new(),
             restarts: BTreeMap::new(),
             faults: Faults::none(),
@@ -293,8 +296,13 @@ impl Cluster {
         };
         for _ in 0..copies {
             self.sent += 1;
-            let at = self.now.mono.0 + self.rng.random_range(50..=self.faults.delay_us);
-            self.network.insert((Micros(at), self.sent), (from, to, message.clone()));
+            let mut at = Micros(self.now.mono.0 + self.rng.random_range(50..=self.faults.delay_us));
+            let newest = self.newest.entry((from, to)).or_insert(at);
+            if self.prompt {
+                at = at.max(*newest); // what overtakes may have to be asked for again
+            }
+            *newest = at.max(*newest);
+            self.network.insert((at, self.sent), (from, to, message.clone()));
         }
     }
 
@@ -397,7 +405,10 @@ impl Cluster {
         self.questions.retain(|ticket, (deadline, question)| {
             let Some(process) = &machines[&u64::from(ticket.sink)].process else { return false };
             let late = process.stalled <= now && now.0 > deadline.0 + grace;
-            assert!(!late || process.applies_for(*ticket), "{question:?} was left without an answer");
+            assert!(
+                !late || process.applies_for(*ticket),
+                "{question:?} was left without an answer"
+            );
             true
         });
     }

@@ -127,11 +127,8 @@ impl Cluster {
     }
 
     fn cut_links(&mut self, ids: &[NodeId]) {
-        let (flip, a, b) = (
-            self.rng.random::<f64>() < self.faults.partition,
-            self.one_of(ids),
-            self.one_of(ids),
-        );
+        let (flip, a, b) =
+            (self.rng.random::<f64>() < self.faults.partition, self.one_of(ids), self.one_of(ids));
         if flip && !self.cut.remove(&(a, b)) {
             self.cut.insert((a, b)); // one way only
         }
