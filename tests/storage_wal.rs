@@ -492,3 +492,16 @@ mod any_damage {
         }
     }
 }
+
+#[test]
+fn a_record_never_vouches_for_entries_that_its_own_entries_supersede() {
+    let dir = TempDir::new().unwrap();
+    let (mut writer, _reader, _) = open(dir.path()).unwrap();
+    writer.append(&[command(1, 1, 10), command(2, 1, 10)], 0).unwrap();
+    // The record before is closed and written by this; then the power goes.
+    writer.append(&[command(2, 2, 10)], 2).unwrap();
+    drop(writer);
+    let (entries, recovered) = reopen(dir.path()).unwrap();
+    assert_eq!(entries.last().map(|entry| (entry.index, entry.term)), Some((2, 1)));
+    assert_eq!(recovered.commit, 0, "entry 2 of term 1 was never committed");
+}

@@ -112,6 +112,8 @@ pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<
 /// # Errors
 /// When something cannot be written.
 pub fn admit(data: &mut DataDir, admission: &Admission) -> Result<(), StartError> {
+    // A log of a bootstrap that did not come to its end is not the log of this member.
+    data.discard_unfinished().map_err(StartError::failed)?;
     let hint = (admission.index, &admission.configuration);
     let hint = rmp_serde::to_vec(&hint).expect("plain data can be encoded");
     data.set_hint(&hint).map_err(StartError::failed)?;

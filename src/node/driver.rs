@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, select};
@@ -32,6 +33,10 @@ use crate::transport::{self, Inbound, Lane};
 
 /// Inputs taken from one queue before the others get their turn.
 const BURST: usize = 1024;
+
+/// Longest sleep. The replica has no use for it; but what is published of an idle node, and whom the
+/// transport still talks to, changes with time alone.
+const NAP_MAX: Duration = Duration::from_secs(1);
 
 /// What the rest of the node tells the raft thread.
 #[derive(Debug)]
@@ -164,12 +169,15 @@ impl Driver {
         deadline: Micros,
         handing_over: &mut Option<Sender<()>>,
     ) -> Result<Next, String> {
-        let sleep = self.clock.until(deadline);
+        let sleep = self.clock.until(deadline).min(NAP_MAX);
         let (requests, inbox) = (self.inputs.requests.clone(), self.inputs.inbox.clone());
         let (log_done, read_done) = (self.inputs.log_done.clone(), self.inputs.read_done.clone());
         let control = self.inputs.control.clone();
         select! {
-            recv(inbox) -> inbound => inbound.into_iter().for_each(|it| self.on_inbound(it)),
+            recv(inbox) -> inbound => match inbound {
+                Ok(inbound) => self.on_inbound(inbound),
+                Err(_) => return Err("the transport is gone".to_owned()),
+            },
             recv(self.inputs.guests) -> guest => guest.into_iter().for_each(|it| self.on_inbound(it)),
             recv(requests) -> request => request.into_iter().for_each(|it| self.on_request(it)),
             recv(log_done) -> done => match done {
@@ -255,7 +263,7 @@ impl Driver {
             }
         };
         if self.replica.node().role_kind() != RoleKind::Leader {
-            self.replica.on_join(self.clock.now(), guest, request.info);
+            self.replica.send_on(guest);
             return;
         }
         log::info!("{} at {} asks to join; dialling it back", request.info.name, request.info.peer);

@@ -47,8 +47,8 @@ impl Publisher {
         if self.configuration.as_ref().is_some_and(|(at, it)| (*at, it) == (index, configuration)) {
             return None;
         }
-        if configuration.members.is_empty() {
-            return None; // a fresh joiner: what it was told at its admission still holds
+        if index < node.id() {
+            return None; // history before its admission, when it was told of a newer one
         }
         self.configuration = Some((index, configuration.clone()));
         Some((configuration.clone(), index))

@@ -351,7 +351,9 @@ impl<'a> Node<'a> {
             if renamed {
                 let members = configuration.members.iter().filter(|(other, _)| **other != id);
                 let members = members.map(|(_, member)| member.info.peer.clone());
-                let targets = self.config.join.iter().cloned().chain(members).collect();
+                // Itself first: it may be the one that leads.
+                let own = std::iter::once(self.info.peer.clone());
+                let targets = own.chain(self.config.join.iter().cloned()).chain(members).collect();
                 announce(targets, Hello::new(own_identity, Purpose::Guest), self.info);
             }
             gossip_in.send(GossipCommand::Contacts(configuration)).ok();
@@ -393,10 +395,9 @@ impl<'a> Node<'a> {
         data: &DataDir,
         known: &[(Index, Configuration)],
     ) -> Result<Option<(Index, Configuration)>, StartError> {
-        match known.last() {
-            Some(newest) => Ok(Some(newest.clone())),
-            None => boot::hint(data),
-        }
+        // A log that is still being received knows less than what was told at the admission.
+        let all = known.last().cloned().into_iter().chain(boot::hint(data)?);
+        Ok(all.max_by_key(|(index, _)| *index))
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! - Indexes are contiguous from 1; terms never decrease.
 //! - The entries in memory are contiguous and end at the last index.
-//! - What is not yet committed, durable and applied is in memory if it was appended by this process.
+//! - What is not yet committed and durable is in memory if it was appended by this process.
 //! - Nothing at or below the commit index is ever truncated.
 //! - `durable` never exceeds the last index and falls back when a tail is truncated.
 
@@ -240,9 +240,9 @@ impl Log {
     }
 
     /// Lets go of the oldest entries in memory until they fit in `bytes_max`, but of none beyond
-    /// what is applied and durable.
-    pub(super) fn release(&mut self, applied: Index, bytes_max: usize) {
-        let limit = applied.min(self.durable).min(self.commit);
+    /// `limit`, nor of what is not committed and durable.
+    pub(super) fn release(&mut self, limit: Index, bytes_max: usize) {
+        let limit = limit.min(self.durable).min(self.commit);
         let end = self.memory.back().map_or(self.base, |slot| slot.end);
         while end - self.base > bytes_max as u64
             && self.memory.front().is_some_and(|slot| slot.entry.index <= limit)

@@ -263,11 +263,11 @@ impl Node {
         each_role!(self.state(), node => node.log.entries(first, last, bytes_max))
     }
 
-    /// Says how far the state machine has got: what it has applied and the disk holds may leave
-    /// memory once the entries there exceed their limit.
-    pub fn release_memory(&mut self, applied: Index) {
+    /// Lets go of entries in memory once they exceed their limit: those up to `limit` that are
+    /// committed and durable, the oldest first.
+    pub fn release_memory(&mut self, limit: Index) {
         let state = self.state.as_mut().expect("the node is put back after each input");
-        each_role!(state, node => node.log.release(applied, node.options.tail_bytes_max));
+        each_role!(state, node => node.log.release(limit, node.options.tail_bytes_max));
     }
 
     /// This node.

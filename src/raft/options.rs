@@ -22,8 +22,8 @@ pub struct Options {
     /// Bytes of uncommitted entries beyond which a leader refuses proposals. One proposal is always
     /// admitted when nothing is uncommitted.
     pub uncommitted_bytes_max: usize,
-    /// Bytes of the newest entries that are kept in memory after they were applied, for followers
-    /// that are a little behind. What is older is read back from disk for them.
+    /// Bytes of the newest entries that are kept in memory once they are committed, for followers
+    /// and an applier that are a little behind. What is older is read back from disk for them.
     pub tail_bytes_max: usize,
 }
 

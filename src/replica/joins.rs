@@ -93,7 +93,11 @@ fn consider(
     if let Some(id) = member_with_tag(committed, waiting.info.tag) {
         let (configuration, known) = (committed.clone(), committed.members[&id].info.clone());
         if known != waiting.info {
-            propose(node, now, Change::Update(id, waiting.info.clone()), effects).ok();
+            let update = Change::Update(id, waiting.info.clone());
+            if is_settled(node) && propose(node, now, update, effects).is_ok() {
+                return Some(JoinReply::Admitted { id, index, configuration });
+            }
+            return None; // its addresses must not be forgotten; their turn comes
         }
         return Some(JoinReply::Admitted { id, index, configuration });
     }
@@ -104,7 +108,7 @@ fn consider(
     if committed.members.len() >= members_max {
         return Some(JoinReply::Refused(format!("the cluster is full: {members_max} members")));
     }
-    if node.committed_configuration().0 < node.configuration_index() {
+    if !is_settled(node) {
         return None; // one change at a time; this one's turn comes with the commit
     }
     // What cannot be proposed now is tried again with the next input.
@@ -123,7 +127,13 @@ fn propose(
     Ok(())
 }
 
-fn elsewhere(node: &Node) -> JoinReply {
+/// Whether no change of the configuration is under way.
+fn is_settled(node: &Node) -> bool {
+    node.committed_configuration().0 == node.configuration_index()
+}
+
+/// Where to ask instead.
+pub(super) fn elsewhere(node: &Node) -> JoinReply {
     let leader = node.leader().and_then(|leader| node.configuration().members.get(&leader));
     match leader {
         Some(leader) => JoinReply::Redirect(leader.info.peer.clone()),

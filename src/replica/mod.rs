@@ -294,6 +294,8 @@ impl Replica {
         self.log_bytes -= bytes;
         self.send(release);
         self.node.on_persisted(now, persisted);
+        // What the applier has not got to may leave memory too: it is read back for it.
+        self.node.release_memory(self.node.commit());
     }
 
     /// Entries came back from the log; empty when they are not there any more.
@@ -324,7 +326,6 @@ impl Replica {
             self.applying.pop_front();
             self.applying_bytes -= bytes;
         }
-        self.node.release_memory(applied);
     }
 
     /// There is evidence that the process of `node` is gone (refused connection, new boot nonce).
@@ -340,6 +341,12 @@ impl Replica {
         if let Some(reply) = self.joins.add(guest, info, deadline) {
             self.effects.joins.push((guest, reply));
         }
+    }
+
+    /// A node wants to join and was not dialled back, since this node did not lead: it is sent on,
+    /// even if this node has come to lead by now.
+    pub fn send_on(&mut self, guest: GuestId) {
+        self.effects.joins.push((guest, joins::elsewhere(&self.node)));
     }
 
     /// Proposes a change of the configuration when this node leads.
@@ -367,8 +374,11 @@ impl Replica {
             let ready = self.node.ready();
             self.take(ready);
             self.pump_apply();
-            // What waited for the session to be registered, or for the round before, goes out now.
-            if !self.writes.can_send(&self.node) && !self.reads.can_ask(&self.node) {
+            // Commands that waited for the session go out as soon as it is registered, readers that
+            // waited for the end of a round as soon as it has ended.
+            let more =
+                self.writes.can_send(&self.node) || self.reads.can_ask(&self.node, self.now.mono);
+            if !more {
                 break;
             }
         }

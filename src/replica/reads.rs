@@ -93,7 +93,7 @@ impl Reads {
         if self.asked.as_ref().is_some_and(|asked| now.mono >= lost_at(asked, options)) {
             self.requeue();
         }
-        if !self.can_ask(node) {
+        if !self.can_ask(node, now.mono) {
             return;
         }
         let id = self.next_id;
@@ -103,10 +103,9 @@ impl Reads {
     }
 
     /// Whether [`Reads::run`] would ask.
-    pub fn can_ask(&self, node: &Node) -> bool {
+    pub fn can_ask(&self, node: &Node, now: Micros) -> bool {
         let wanted = !self.queue.is_empty() || self.first_index.is_none();
-        let may = self.asked.is_none() && self.looked_at >= self.retry_at;
-        wanted && may && node.leader().is_some()
+        wanted && self.asked.is_none() && now >= self.retry_at && node.leader().is_some()
     }
 
     /// Readers that see everything they must once all that was handed out is applied.

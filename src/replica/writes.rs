@@ -6,7 +6,7 @@
 //! command is how many sendings are not known to have failed, since that decides whether a
 //! time-out means *not applied* or *outcome unknown*.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -45,8 +45,8 @@ pub(super) struct Writes {
     pending: BTreeMap<u64, Pending>,
     /// (when, seq) of deadlines, and of the moments when patience without a leader ends.
     expiries: BTreeSet<(Micros, u64)>,
-    /// Commands to send, by seq.
-    unsent: VecDeque<u64>,
+    /// Pending commands to send.
+    unsent: BTreeSet<u64>,
     /// Commands of other nodes to propose.
     relayed: Vec<(NodeId, WriteId, Bytes)>,
     /// When we last looked for commands that got no answer.
@@ -62,7 +62,7 @@ impl Writes {
             next_seq: 1,
             pending: BTreeMap::new(),
             expiries: BTreeSet::new(),
-            unsent: VecDeque::new(),
+            unsent: BTreeSet::new(),
             relayed: Vec::new(),
             looked_at: Micros(0),
         }
@@ -81,7 +81,7 @@ impl Writes {
         self.expiries.insert((deadline, seq));
         let pending = Pending { ticket, deadline, patience, command, sent_at: None, sendings: 0 };
         self.pending.insert(seq, pending);
-        self.unsent.push_back(seq);
+        self.unsent.insert(seq);
     }
 
     /// Takes a command of another node's client, to be proposed here.
@@ -195,7 +195,7 @@ impl Writes {
         let Some(session) = self.session else { return Vec::new() };
         let floor = self.pending.keys().next().copied().unwrap_or(self.next_seq);
         let mut commands = Vec::with_capacity(self.unsent.len());
-        for seq in self.unsent.drain(..) {
+        for seq in std::mem::take(&mut self.unsent) {
             if let Some(pending) = self.pending.get_mut(&seq) {
                 pending.sent_at = Some(now);
                 pending.sendings += 1;
@@ -252,7 +252,7 @@ impl Writes {
         for (seq, pending) in &mut self.pending {
             if pending.sent_at.is_some_and(|at| now.0 >= at.0 + options.resend_us) {
                 pending.sent_at = None;
-                self.unsent.push_back(*seq);
+                self.unsent.insert(*seq);
                 lost += 1;
             }
         }
@@ -265,6 +265,7 @@ impl Writes {
         let pending = self.pending.remove(&seq)?;
         self.expiries.remove(&(pending.deadline, seq));
         self.expiries.remove(&(pending.patience, seq));
+        self.unsent.remove(&seq);
         Some(pending.ticket)
     }
 }

@@ -64,6 +64,20 @@ fn looks_at_itself() {
 }
 
 #[test]
+fn tells_nobody_its_old_address() {
+    let home = tempfile::tempdir().unwrap();
+    let mut node = Node::start(home.path(), "n1", &[]);
+    let old = node.peer.clone();
+    node.kill();
+    node.restart_elsewhere();
+    assert_ne!(node.peer, old);
+    crate::harness::eventually("its new address stands in the configuration", || {
+        let peers = node.json("/v1/status/peers")?;
+        if peers == serde_json::json!([node.peer]) { Ok(()) } else { Err(peers.to_string()) }
+    });
+}
+
+#[test]
 fn both_fronts_serve() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path(), "n1", &["--front", "tiny_http"]);

@@ -1,8 +1,10 @@
 //! What must hold at every step, watched from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bowline::raft::{Entry, NodeId, RoleKind};
+use bowline::ids::WriteId;
+use bowline::raft::{Entry, NodeId, Payload, RoleKind};
+use bowline::state::Command;
 
 use crate::machine::Machine;
 
@@ -45,6 +47,19 @@ impl Checks {
         assert_eq!(first, entry, "n{} applies another entry", machine.id);
         let on_disk = &machine.disk.log[entry.index as usize - 1];
         assert_eq!(on_disk, entry, "n{} applies what its disk does not hold", machine.id);
+    }
+
+    /// The URLs of all commands that were applied anywhere, to whatever effect.
+    pub fn applied_urls(&self) -> BTreeSet<String> {
+        let urls = self.applied.values().filter_map(|entry| {
+            let Payload::Command(payload) = &entry.payload else { return None };
+            let (_, command) = WriteId::split(payload).unwrap();
+            match Command::decode(command).unwrap() {
+                Command::CreateLink { url } => Some(String::from_utf8(url.into()).unwrap()),
+                Command::RegisterSession { .. } => None,
+            }
+        });
+        urls.collect()
     }
 
     /// Equal applied index, equal state.

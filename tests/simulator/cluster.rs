@@ -1,7 +1,10 @@
 //! The cluster: machines, the network between them, and clients that remember what they were told.
 
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use bowline::error::Certainty;
 use bowline::ids::Ticket;
 use bowline::raft::{MemberInfo, MemberRole, Micros, NodeId, Now, RoleKind};
 use bowline::replica::{Answer, Effects, GuestId, JoinReply, PeerMessage, Request};
@@ -10,50 +13,37 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::checks::Checks;
-use crate::machine::{Machine, Said};
+use crate::machine::{Machine, Process, Said, options};
+pub use faults::Faults;
 
 const TIMEOUT_US: u64 = 3_000_000;
-
-/// How bad the world is. Probabilities are per message, or per decision each 50 ms.
-#[derive(Clone, Copy, Debug)]
-pub struct Faults {
-    loss: f64,
-    duplicate: f64,
-    delay_us: u64,
-    crash: f64,
-    partition: f64,
-    wrong_gone: f64,
-    disk_us: u64,
-}
-
-impl Faults {
-    pub fn none() -> Self {
-        Self {
-            loss: 0.0,
-            duplicate: 0.0,
-            delay_us: 500,
-            crash: 0.0,
-            partition: 0.0,
-            wrong_gone: 0.0,
-            disk_us: 300,
-        }
-    }
-}
+/// Longest that an answer may take when all is calm: a few exchanges and disk writes, and less than a
+/// heartbeat, which must not be what an answer waits for.
+const PROMPT_US: u64 = 8_000;
 
 #[derive(Debug)]
 enum Question {
     Write { url: String },
     Read { must_see: u64 },
+    Admin,
 }
 
 pub struct Cluster {
     seed: u64,
+    size: usize,
+    /// Queues so small that they get full.
+    tight: bool,
     rng: StdRng,
     now: Now,
     machines: BTreeMap<NodeId, Machine>,
     joiners: BTreeMap<GuestId, MemberInfo>,
+    next_joiner: u64,
+    /// Machines whose process has something to look at.
+    woken: BTreeSet<NodeId>,
     network: BTreeMap<(Micros, u64), (NodeId, NodeId, PeerMessage)>,
     sent: u64,
+    /// When the newest message of each link arrives.
+    newest: BTreeMap<(NodeId, NodeId), Micros>,
     cut: BTreeSet<(NodeId, NodeId)>,
     restarts: BTreeMap<NodeId, Micros>,
     faults: Faults,
@@ -62,31 +52,44 @@ pub struct Cluster {
     asked: u64,
     /// URL → key of every write that a client was told is done.
     acknowledged: BTreeMap<String, String>,
+    /// Writes of which a client was told that they are not and will not be done.
+    denied: BTreeSet<String>,
     acknowledged_index: u64,
+    /// All is calm: every answer must come as fast as disk and network allow.
+    pub prompt: bool,
     next_client: Micros,
     next_fault: Micros,
     trace: u64,
 }
 
+fn info(k: u64) -> MemberInfo {
+    MemberInfo {
+        tag: [k as u8; 16],
+        name: format!("m{k}"),
+        peer: format!("m{k}:7071"),
+        http: format!("http://m{k}:7070"),
+    }
+}
+
 impl Cluster {
     pub fn new(seed: u64, size: usize) -> Self {
-        let info = |k: usize| MemberInfo {
-            tag: [k as u8; 16],
-            name: format!("m{k}"),
-            peer: format!("m{k}:7071"),
-            http: format!("http://m{k}:7070"),
-        };
+        let tight = seed % 4 == 3;
         let now = Now { mono: Micros(60_000_000), wall_ms: 1_700_000_000_000 };
-        let mut first = Machine::bootstrap(info(1));
+        let mut first = Machine::bootstrap(info(1), options(tight));
         first.start(now, seed ^ 0x5eed);
         Self {
             seed,
+            size,
+            tight,
             rng: StdRng::seed_from_u64(seed),
             now,
             machines: [(1, first)].into(),
-            joiners: (2..=size).map(|k| (k as GuestId, info(k))).collect(),
+            joiners: (2..=size as u64).map(|k| (k, info(k))).collect(),
+            next_joiner: size as u64 + 1,
+            woken: [1].into(),
             network: BTreeMap::new(),
             sent: 0,
+            newest: BTreeMap::new(),
             cut: BTreeSet::new(),
             restarts: BTreeMap::new(),
             faults: Faults::none(),
@@ -94,25 +97,17 @@ impl Cluster {
             questions: BTreeMap::new(),
             asked: 0,
             acknowledged: BTreeMap::new(),
+            denied: BTreeSet::new(),
             acknowledged_index: 0,
+            prompt: false,
             next_client: now.mono,
             next_fault: now.mono,
             trace: 0,
         }
     }
 
-    /// A mix of faults, each class on or off, so that some seeds are calm in some respects.
     pub fn draw_faults(&mut self) -> Faults {
-        let mut on = |value: f64| if self.rng.random_bool(0.5) { value } else { 0.0 };
-        Faults {
-            loss: on(0.15),
-            duplicate: on(0.2),
-            delay_us: 500 + on(30_000.0) as u64,
-            crash: on(0.03),
-            partition: on(0.03),
-            wrong_gone: on(0.05),
-            disk_us: 300 + on(60_000.0) as u64,
-        }
+        Faults::draw(&mut self.rng)
     }
 
     pub fn run_for(&mut self, micros: u64, faults: Faults) {
@@ -125,9 +120,10 @@ impl Cluster {
 
     pub fn heal(&mut self) {
         self.cut.clear();
-        for at in self.restarts.values_mut() {
-            *at = self.now.mono;
-        }
+        let now = self.now.mono;
+        self.restarts.values_mut().for_each(|at| *at = now);
+        let processes = self.machines.values_mut().filter_map(|machine| machine.process.as_mut());
+        processes.for_each(|process| process.stalled = process.stalled.min(now));
     }
 
     pub fn voters(&self) -> usize {
@@ -152,32 +148,35 @@ impl Cluster {
 
     /// Goes to the next moment at which something happens, and lets it happen.
     fn step(&mut self) {
-        let deadlines = self.machines.values().filter_map(|machine| {
-            let process = machine.process.as_ref()?;
-            let disk = process.writing.front().map_or(Micros(u64::MAX), |(at, ..)| *at);
-            Some(process.replica.deadline().min(disk))
-        });
-        let network = self.network.keys().next().map_or(Micros(u64::MAX), |(at, _)| *at);
-        let next = deadlines.min().unwrap_or(network).min(network);
-        let next = next.min(self.next_client).min(self.next_fault);
+        let processes = self.machines.values().filter_map(|machine| machine.process.as_ref());
+        let next = processes.map(Process::next).min().unwrap_or(self.next_fault);
+        let network = self.network.keys().next().map_or(next, |(at, _)| *at);
+        let next = next.min(network).min(self.next_client).min(self.next_fault);
         let next = next.max(Micros(self.now.mono.0 + 1));
         self.now.wall_ms += (next.0 - self.now.mono.0) / 1000;
         self.now.mono = next;
         self.deliver();
-        self.finish_disk_writes();
+        self.finish_disk_work();
         if self.now.mono >= self.next_client {
-            self.next_client = Micros(self.now.mono.0 + self.rng.random_range(1_000..20_000));
+            let pause = if self.rng.random_bool(0.4) { 100..500 } else { 1_000..30_000 };
+            self.next_client = Micros(self.now.mono.0 + self.rng.random_range(pause));
             self.ask();
         }
         if self.now.mono >= self.next_fault {
             self.next_fault = Micros(self.now.mono.0 + 50_000);
             self.misbehave();
         }
-        self.give_up_on_silence();
         let ids: Vec<NodeId> = self.machines.keys().copied().collect();
         for id in ids {
-            self.settle(id);
+            self.apply(id);
+            let process = self.machines[&id].process.as_ref();
+            let runs = process.is_some_and(|process| process.stalled <= self.now.mono);
+            let due = |process: &Process| process.replica.deadline() <= self.now.mono;
+            if runs && (self.woken.remove(&id) || process.is_some_and(due)) {
+                self.settle(id);
+            }
         }
+        self.give_up_on_silence();
     }
 
     fn deliver(&mut self) {
@@ -190,40 +189,51 @@ impl Cluster {
             if let (Some(process), false) = (&mut machine.process, self.cut.contains(&(from, to))) {
                 self.trace =
                     self.trace.wrapping_mul(31).wrapping_add(self.now.mono.0 ^ (from << 8) ^ to);
-                process.replica.on_message(self.now, from, message);
+                process.inbox.push((from, message));
+                self.woken.insert(to);
             }
         }
     }
 
-    fn finish_disk_writes(&mut self) {
-        for machine in self.machines.values_mut() {
-            while machine.process.as_ref().is_some_and(|process| {
-                process.writing.front().is_some_and(|(at, ..)| *at <= self.now.mono)
-            }) {
+    fn finish_disk_work(&mut self) {
+        let now = self.now.mono;
+        for (id, machine) in &mut self.machines {
+            while machine.process.as_ref().is_some_and(|process| process.has_written(now)) {
                 machine.persist(self.now);
+                self.woken.insert(*id);
             }
+            while machine.process.as_ref().is_some_and(|process| process.has_read(now)) {
+                machine.read_log(self.now);
+                self.woken.insert(*id);
+            }
+        }
+    }
+
+    /// Gives a process that runs some input, if there is one.
+    fn wake(&mut self, id: NodeId, input: impl FnOnce(&mut Process, Now)) {
+        let now = self.now;
+        if let Some(process) = &mut self.machines.get_mut(&id).unwrap().process
+            && process.stalled <= now.mono
+        {
+            input(process, now);
+            self.woken.insert(id);
         }
     }
 
     /// Lets time pass on a machine and carries out what comes of it, until it is at rest.
     fn settle(&mut self, id: NodeId) {
         let machine = self.machines.get_mut(&id).unwrap();
-        if let Some(process) = &mut machine.process {
-            process.replica.advance(self.now);
-            if let Some(change) = process.reconciler.next(self.now.mono, process.replica.node()) {
-                process.replica.propose_change(self.now, change);
-            }
+        let Some(process) = &mut machine.process else { return };
+        for (from, message) in std::mem::take(&mut process.inbox) {
+            process.replica.on_message(self.now, from, message);
         }
-        loop {
-            let machine = self.machines.get_mut(&id).unwrap();
-            let Some(process) = &mut machine.process else { break };
-            let effects = process.replica.effects();
-            let again = !effects.log_reads.is_empty() || !effects.work.is_empty();
-            self.carry_out(id, effects);
-            if !again {
-                break;
-            }
+        process.replica.on_applied(process.state.summary().applied);
+        process.replica.advance(self.now);
+        if let Some(change) = process.reconciler.next(self.now.mono, process.replica.node()) {
+            process.replica.propose_change(self.now, change);
         }
+        let effects = process.replica.effects();
+        self.carry_out(id, effects);
         self.checks.node(&self.machines[&id]);
     }
 
@@ -231,16 +241,38 @@ impl Cluster {
         for (to, message) in effects.messages {
             self.send(id, to, message);
         }
-        let machine = self.machines.get_mut(&id).unwrap();
+        let now = self.now.mono;
+        let process = self.machines.get_mut(&id).unwrap().process.as_mut().unwrap();
         for (write, commit) in effects.writes {
             let latency = self.rng.random_range(50..=self.faults.disk_us);
-            machine.process.as_mut().unwrap().write(self.now.mono, latency, write, commit);
+            process.write(now, latency, write, commit);
         }
         for request in effects.log_reads {
-            machine.read_log(self.now, request);
+            let latency = self.rng.random_range(50..=self.faults.disk_us);
+            process.reading.push_back((Micros(now.0 + latency), request));
         }
-        let said = machine.process.as_mut().unwrap().apply(effects.work);
-        let applied_some = !said.is_empty();
+        if process.work.is_empty() {
+            let latency = self.rng.random_range(10..=self.faults.apply_us);
+            process.apply_at = Micros(now.0 + latency);
+        }
+        process.work.extend(effects.work);
+        for (ticket, answer) in effects.answers {
+            self.on_answer(ticket, answer);
+        }
+        for (guest, reply) in effects.joins {
+            self.on_join_reply(guest, reply);
+        }
+    }
+
+    /// Lets the applier of a machine do some of its work.
+    fn apply(&mut self, id: NodeId) {
+        let now = self.now.mono;
+        let Some(process) = &mut self.machines.get_mut(&id).unwrap().process else { return };
+        if process.work.is_empty() || process.apply_at > now || process.stalled > now {
+            return;
+        }
+        process.apply_at = Micros(now.0 + self.rng.random_range(10..=self.faults.apply_us));
+        let said = process.apply(self.rng.random_range(1..100));
         for said in said {
             match said {
                 Said::Applied { entry, reply } => {
@@ -252,37 +284,31 @@ impl Cluster {
                 Said::Readable { ticket, applied } => self.on_readable(ticket, applied),
             }
         }
-        if applied_some {
-            self.checks.digest(&self.machines[&id]);
-        }
-        for (ticket, answer) in effects.answers {
-            let known = self.questions.remove(&ticket);
-            assert!(known.is_some(), "answered twice: {answer:?}");
-            assert!(matches!(answer, Answer::Failed(_)));
-        }
-        for (guest, reply) in effects.joins {
-            self.on_join_reply(guest, reply);
-        }
+        self.checks.digest(&self.machines[&id]);
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, message: PeerMessage) {
+        let raft = matches!(message, PeerMessage::Raft(_));
         let copies = match self.rng.random::<f64>() {
             lost if lost < self.faults.loss => 0,
-            twice if twice < self.faults.loss + self.faults.duplicate => 2,
+            twice if raft && twice < self.faults.loss + self.faults.duplicate => 2,
             _ => 1,
         };
         for _ in 0..copies {
             self.sent += 1;
-            let at = self.now.mono.0 + self.rng.random_range(50..=self.faults.delay_us);
-            self.network.insert((Micros(at), self.sent), (from, to, message.clone()));
+            let mut at = Micros(self.now.mono.0 + self.rng.random_range(50..=self.faults.delay_us));
+            let newest = self.newest.entry((from, to)).or_insert(at);
+            if self.prompt {
+                at = at.max(*newest); // what overtakes may have to be asked for again
+            }
+            *newest = at.max(*newest);
+            self.network.insert((at, self.sent), (from, to, message.clone()));
         }
     }
 
     /// A client asks some running node for something; joiners ask to be admitted.
     fn ask(&mut self) {
-        let up: Vec<NodeId> =
-            self.machines.values().filter(|it| it.process.is_some()).map(|it| it.id).collect();
-        let Some(id) = up.get(self.rng.random_range(0..up.len().max(1))).copied() else { return };
+        let Some(id) = self.some_machine_up() else { return };
         self.asked += 1;
         let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
         let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
@@ -294,108 +320,114 @@ impl Cluster {
             (Request::ReadIndex, Question::Read { must_see: self.acknowledged_index })
         };
         self.questions.insert(ticket, (deadline, question));
-        let process = self.machines.get_mut(&id).unwrap().process.as_mut().unwrap();
-        process.replica.on_request(self.now, ticket, deadline, request);
-        for (guest, info) in &self.joiners {
-            process.replica.on_join(self.now, *guest, info.clone());
-        }
+        let joiners = self.joiners.clone();
+        self.wake(id, |process, now| {
+            process.replica.on_request(now, ticket, deadline, request);
+            for (guest, info) in joiners {
+                process.replica.on_join(now, guest, info);
+            }
+        });
+    }
+
+    fn some_machine_up(&mut self) -> Option<NodeId> {
+        let now = self.now.mono;
+        let runs = |machine: &&Machine| {
+            machine.process.as_ref().is_some_and(|process| process.stalled <= now)
+        };
+        let up: Vec<NodeId> = self.machines.values().filter(runs).map(|it| it.id).collect();
+        up.get(self.rng.random_range(0..up.len().max(1))).copied()
     }
 
     fn on_join_reply(&mut self, guest: GuestId, reply: JoinReply) {
         let JoinReply::Admitted { id, .. } = reply else { return };
         if self.joiners.remove(&guest).is_some() {
-            let mut machine = Machine::new(id);
-            machine.start(self.now, self.rng.random());
+            let mut machine = Machine::new(id, options(self.tight));
+            if self.rng.random_bool(self.faults.crash * 10.0) {
+                // It dies before it receives anything.
+                self.restarts.insert(id, Micros(self.now.mono.0 + 1_000_000));
+            } else {
+                machine.start(self.now, self.rng.random());
+                self.woken.insert(id);
+            }
             self.machines.insert(id, machine);
         }
     }
 
+    /// An answer that the applier has no part in.
+    fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
+        let question = self.answered(ticket);
+        match (question, answer) {
+            (Question::Write { url }, Answer::Failed(failure)) => {
+                if failure.certainty == Certainty::NotApplied {
+                    self.denied.insert(url);
+                }
+            }
+            (Question::Read { .. }, Answer::Failed(_)) | (Question::Admin, _) => {}
+            (question, answer) => panic!("{question:?} was answered with {answer:?}"),
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket) -> Question {
+        let (deadline, question) = self.questions.remove(&ticket).expect("answered once");
+        let took = self.now.mono.0 + TIMEOUT_US - deadline.0;
+        assert!(!self.prompt || took < PROMPT_US, "{question:?} took {took} µs");
+        question
+    }
+
     fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
-        let (_, question) = self.questions.remove(&ticket).expect("answered once");
+        let question = self.answered(ticket);
         let Question::Write { url } = question else { panic!("a read was answered as a write") };
-        let Reply::Link { key, created } = reply else { panic!("{url}: {reply:?}") };
+        let Reply::Link { key, created } = reply else {
+            // Its node was taken out before; the state remembers nothing of its sessions, and does
+            // nothing for them.
+            assert_eq!(reply, Reply::UnknownSession, "{url}");
+            return;
+        };
         assert!(created, "{url} was done twice");
         self.acknowledged.insert(url, key);
         self.acknowledged_index = self.acknowledged_index.max(index);
     }
 
     fn on_readable(&mut self, ticket: Ticket, applied: u64) {
-        let (_, question) = self.questions.remove(&ticket).expect("answered once");
+        let question = self.answered(ticket);
         let Question::Read { must_see } = question else {
             panic!("a write was answered as a read")
         };
         assert!(applied >= must_see, "a stale read: {applied} < {must_see}");
     }
 
-    /// Whoever is not told by the deadline has been forgotten, which only a dead process may do.
+    /// Whoever is not told by the deadline has been forgotten, which only a dead process may do; a
+    /// slow applier is waited for.
     fn give_up_on_silence(&mut self) {
-        let grace = 200_000;
-        let machines = &self.machines;
-        self.questions.retain(|ticket, (deadline, _)| {
-            let alive = machines[&u64::from(ticket.sink)].process.is_some();
-            assert!(
-                !alive || self.now.mono.0 < deadline.0 + grace,
-                "a client was left without an answer"
-            );
-            alive
-        });
-    }
-
-    fn misbehave(&mut self) {
+        let grace = 10_000;
         let now = self.now.mono;
-        let due: Vec<NodeId> =
-            self.restarts.extract_if(.., |_, at| *at <= now).map(|it| it.0).collect();
-        for id in due {
-            let nonce = self.rng.random();
-            self.machines.get_mut(&id).unwrap().start(self.now, nonce);
-        }
-        let ids: Vec<NodeId> = self.machines.keys().copied().collect();
-        for id in &ids {
-            let roll: f64 = self.rng.random();
-            let machine = self.machines.get_mut(id).unwrap();
-            let Some(process) = &mut machine.process else { continue };
-            if roll < self.faults.crash {
-                let kept = self.rng.random_range(0..=process.writing.len());
-                // Sometimes a checkpoint had just been written.
-                if self.rng.random_bool(0.5) {
-                    machine.disk.checkpoint = Some(process.state.clone());
-                }
-                machine.crash(kept);
-                let back = now.0 + self.rng.random_range(10_000..3_000_000);
-                self.restarts.insert(*id, Micros(back));
-            } else if roll < self.faults.crash + self.faults.wrong_gone {
-                let victim = ids[self.rng.random_range(0..ids.len())];
-                process.replica.on_gone(self.now, victim);
-            }
-        }
-        let (flip, a, b) = (
-            self.rng.random::<f64>() < self.faults.partition,
-            ids[self.rng.random_range(0..ids.len())],
-            ids[self.rng.random_range(0..ids.len())],
-        );
-        if flip && !self.cut.remove(&(a, b)) {
-            self.cut.insert((a, b)); // one way only
-        }
-        if self.faults.partition > 0.0 && self.rng.random_bool(0.05) {
-            self.cut.clear();
-        } else if self.rng.random::<f64>() < self.faults.partition / 2.0 {
-            for other in ids.iter().filter(|other| **other != a) {
-                self.cut.extend([(a, *other), (*other, a)]);
-            }
-        }
+        let machines = &self.machines;
+        self.questions.retain(|ticket, (deadline, question)| {
+            let Some(process) = &machines[&u64::from(ticket.sink)].process else { return false };
+            let late = process.stalled <= now && now.0 > deadline.0 + grace;
+            assert!(
+                !late || process.applies_for(*ticket),
+                "{question:?} was left without an answer"
+            );
+            true
+        });
     }
 
     /// After healing: one leader, equal states, and everything acknowledged is there.
     pub fn check_converged(&mut self) {
         let seed = self.seed;
         self.next_client = Micros(u64::MAX);
-        self.run_for(2_000_000, Faults::none());
+        self.run_for(TIMEOUT_US + 1_000_000, Faults::none());
         let now = self.now.mono;
         assert!(self.questions.is_empty(), "seed {seed} at {now:?}: {:?}", self.questions);
         assert!(self.leader().is_some(), "seed {seed}: no leader after healing");
+        let node = self.leader().unwrap().process.as_ref().unwrap().replica.node();
+        let members = &node.configuration().members;
+        assert_eq!(members.len().min(5), self.voters(), "seed {seed}: somebody was not promoted");
         let states: Vec<_> = self
             .machines
             .values()
+            .filter(|machine| members.contains_key(&machine.id))
             .map(|machine| {
                 let process = machine.process.as_ref().expect("all run after healing");
                 (machine.id, &process.state)
@@ -405,6 +437,9 @@ impl Cluster {
         for (id, state) in &states {
             assert_eq!(state.summary().applied, applied, "seed {seed}: n{id} lags");
         }
+        let applied = self.checks.applied_urls();
+        let both: Vec<_> = self.denied.intersection(&applied).collect();
+        assert!(both.is_empty(), "seed {seed}: denied and yet done: {both:?}");
         assert!(self.acknowledged.len() > 50, "seed {seed}: only {}", self.acknowledged.len());
         for (url, key) in &self.acknowledged {
             for (id, state) in &states {

@@ -9,7 +9,7 @@ use bowline::raft::{
     self, Boot, Configuration, Entry, HardState, MemberInfo, Micros, NodeId, Now, Payload,
     Persisted,
 };
-use bowline::replica::{LogRequest, Options, Registration, Replica, Work};
+use bowline::replica::{LogRequest, Options, PeerMessage, Registration, Replica, Work};
 use bowline::state::{Command, Reply, State};
 use bowline::storage::MemoryStore;
 
@@ -68,10 +68,19 @@ pub struct Process {
     pub state: State<MemoryStore>,
     /// Writes that the disk has not finished: (when it will have, write, commit).
     pub writing: VecDeque<(Micros, raft::Write, u64)>,
+    /// Reads that the disk has not answered: (when it will have, request).
+    pub reading: VecDeque<(Micros, LogRequest)>,
+    /// What the applier has not done yet, and when it goes on.
+    pub work: VecDeque<Work>,
+    pub apply_at: Micros,
+    /// Until then the process stands still; what arrives meanwhile waits in its sockets.
+    pub stalled: Micros,
+    pub inbox: Vec<(NodeId, PeerMessage)>,
 }
 
 pub struct Machine {
     pub id: NodeId,
+    options: Options,
     pub disk: Disk,
     pub process: Option<Process>,
 }
@@ -80,20 +89,33 @@ pub fn cluster_id() -> ClusterId {
     Id128([7; 16])
 }
 
-pub fn options() -> Options {
+/// Bounds so small that entries leave memory and come back, and in tight runs so small that every
+/// queue gets full.
+pub fn options(tight: bool) -> Options {
     let mut options = Options::default();
-    options.raft.tail_bytes_max = 4 << 10; // so that entries leave memory and come back
+    options.raft.tail_bytes_max = 4 << 10;
+    if tight {
+        options.raft.tail_bytes_max = 512;
+        options.raft.append_bytes_max = 600;
+        options.raft.inflight_bytes = 1_200;
+        options.raft.inflight_messages = 2;
+        options.raft.uncommitted_bytes_max = 2_000;
+        options.pending_writes_max = 8;
+        options.log_bytes_max = 800;
+        options.apply_bytes_max = 600;
+        options.apply_batch_bytes = 300;
+    }
     options
 }
 
 impl Machine {
-    pub fn new(id: NodeId) -> Self {
-        Self { id, disk: Disk::default(), process: None }
+    pub fn new(id: NodeId, options: Options) -> Self {
+        Self { id, options, disk: Disk::default(), process: None }
     }
 
     /// The first machine of a cluster.
-    pub fn bootstrap(info: MemberInfo) -> Self {
-        let mut machine = Self::new(1);
+    pub fn bootstrap(info: MemberInfo, options: Options) -> Self {
+        let mut machine = Self::new(1, options);
         let member = raft::Member { role: raft::MemberRole::Voter, info };
         let configuration = Configuration { members: [(1, member)].into() };
         let payload = Payload::Configuration(configuration);
@@ -111,10 +133,18 @@ impl Machine {
         let mut boot = self.disk.boot(self.id);
         boot.commit = boot.commit.max(applied);
         let registration = Registration { nonce, command };
-        let replica = Replica::new(options(), boot, applied, registration, now);
-        let reconciler = Reconciler::new(200_000);
-        let writing = VecDeque::new();
-        self.process = Some(Process { replica, reconciler, state, writing });
+        let replica = Replica::new(self.options.clone(), boot, applied, registration, now);
+        self.process = Some(Process {
+            replica,
+            reconciler: Reconciler::new(200_000),
+            state,
+            writing: VecDeque::new(),
+            reading: VecDeque::new(),
+            work: VecDeque::new(),
+            apply_at: now.mono,
+            stalled: now.mono,
+            inbox: Vec::new(),
+        });
     }
 
     /// Kills the process: of the writes under way, the first `kept` reach the disk.
@@ -134,11 +164,11 @@ impl Machine {
         process.replica.on_persisted(now, persisted);
     }
 
-    pub fn read_log(&mut self, now: Now, request: LogRequest) {
-        let (first, last, bytes_max) = match request {
-            LogRequest::Follower(read) => (read.first, read.last, read.bytes_max),
-            LogRequest::Apply { first, last, bytes_max } => (first, last, bytes_max),
-        };
+    /// Answers the disk's oldest read.
+    pub fn read_log(&mut self, now: Now) {
+        let process = self.process.as_mut().expect("it runs");
+        let (_, request) = process.reading.pop_front().expect("a read is due");
+        let (first, last, bytes_max) = request.range();
         let mut bytes = 0;
         let range = self.disk.log.iter().skip(first as usize - 1);
         let entries = range
@@ -149,7 +179,6 @@ impl Machine {
             })
             .cloned()
             .collect();
-        let process = self.process.as_mut().expect("it runs");
         process.replica.on_log_read(now, request, entries);
     }
 }
@@ -170,10 +199,37 @@ impl Process {
         self.writing.push_back((at, write, commit));
     }
 
-    /// Does the applier's work.
-    pub fn apply(&mut self, work: Vec<Work>) -> Vec<Said> {
+    /// When something happens here by itself.
+    pub fn next(&self) -> Micros {
+        let writing = self.writing.front().map(|(at, ..)| *at);
+        let reading = self.reading.front().map(|(at, _)| *at);
+        let work = (!self.work.is_empty()).then_some(self.apply_at);
+        let next = [writing, reading, work].into_iter().flatten().min();
+        let deadline = self.replica.deadline();
+        next.map_or(deadline, |next| next.min(deadline)).max(self.stalled)
+    }
+
+    pub fn has_written(&self, now: Micros) -> bool {
+        self.stalled <= now && self.writing.front().is_some_and(|(at, ..)| *at <= now)
+    }
+
+    pub fn has_read(&self, now: Micros) -> bool {
+        self.stalled <= now && self.reading.front().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Whether the applier has the answer to this request among its work.
+    pub fn applies_for(&self, ticket: Ticket) -> bool {
+        self.work.iter().any(|work| match work {
+            Work::Entry(_, of) => *of == Some(ticket),
+            Work::Readable(of) => of.contains(&ticket),
+        })
+    }
+
+    /// Does up to `count` pieces of the applier's work.
+    pub fn apply(&mut self, count: usize) -> Vec<Said> {
         let mut said = Vec::new();
-        for work in work {
+        let count = count.min(self.work.len());
+        for work in self.work.drain(..count).collect::<Vec<_>>() {
             match work {
                 Work::Readable(tickets) => {
                     let applied = self.state.summary().applied;
@@ -188,7 +244,6 @@ impl Process {
                 }
             }
         }
-        self.replica.on_applied(self.state.summary().applied);
         said
     }
 }

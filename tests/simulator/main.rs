@@ -17,6 +17,9 @@ fn run(seed: u64, size: usize) {
     let mut cluster = Cluster::new(seed, size);
     cluster.run_for(3 * SECOND, Faults::none());
     assert_eq!(cluster.voters(), size, "seed {seed}: all joiners become voters by themselves");
+    cluster.prompt = true;
+    cluster.run_for(2 * SECOND, Faults::none());
+    cluster.prompt = false;
     let faults = cluster.draw_faults();
     cluster.run_for(20 * SECOND, faults);
     cluster.heal();

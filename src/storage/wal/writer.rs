@@ -121,7 +121,6 @@ impl WalWriter {
     /// # Panics
     /// When the entries do not follow one another, or leave a gap behind the log.
     pub fn append(&mut self, entries: &[Entry], commit: Index) -> Result<(), WalError> {
-        self.commit = self.commit.max(commit);
         for entry in entries {
             let due = self.last_index() + 1;
             assert!((1..=due).contains(&entry.index), "entry {} after {}", entry.index, due - 1);
@@ -134,6 +133,8 @@ impl WalWriter {
                 self.flush()?;
             }
         }
+        // Not before: a record that was closed on the way may hold what these entries supersede.
+        self.commit = self.commit.max(commit);
         Ok(())
     }
 

@@ -1,0 +1,172 @@
+//! What goes wrong, how often, and the moments at which it does.
+
+use bowline::ids::Ticket;
+use bowline::raft::{Micros, NodeId, RoleKind};
+use bowline::replica::{AdminRequest, Request};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::{Cluster, Question, TIMEOUT_US};
+
+/// Members that a run has at most, over time.
+const MEMBERS_MAX: u64 = 9;
+
+/// How bad the world is. Probabilities are per message, or per machine each 50 ms; times are the
+/// longest that are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults {
+    pub loss: f64,
+    /// Of the protocol's own messages: the transport repeats none, but they must bear it.
+    pub duplicate: f64,
+    pub delay_us: u64,
+    pub crash: f64,
+    /// All at once.
+    pub blackout: f64,
+    /// The process stands still.
+    pub stall: f64,
+    pub partition: f64,
+    pub wrong_gone: f64,
+    /// A hand-over somebody asks for.
+    pub transfer: f64,
+    /// A member is taken out, and another joins.
+    pub replace: f64,
+    pub disk_us: u64,
+    pub apply_us: u64,
+}
+
+impl Faults {
+    pub fn none() -> Self {
+        Self {
+            loss: 0.0,
+            duplicate: 0.0,
+            delay_us: 500,
+            crash: 0.0,
+            blackout: 0.0,
+            stall: 0.0,
+            partition: 0.0,
+            wrong_gone: 0.0,
+            transfer: 0.0,
+            replace: 0.0,
+            disk_us: 300,
+            apply_us: 100,
+        }
+    }
+
+    /// A mix, each class on or off, so that some seeds are calm in some respects.
+    pub fn draw(rng: &mut StdRng) -> Self {
+        let mut on = |value: f64| if rng.random_bool(0.5) { value } else { 0.0 };
+        Self {
+            loss: on(0.15),
+            duplicate: on(0.2),
+            delay_us: 500 + on(30_000.0) as u64,
+            crash: on(0.03),
+            blackout: on(0.005),
+            stall: on(0.01),
+            partition: on(0.03),
+            wrong_gone: on(0.05),
+            transfer: on(0.01),
+            replace: on(0.005),
+            disk_us: 300 + on(60_000.0) as u64,
+            apply_us: 100 + on(20_000.0) as u64,
+        }
+    }
+}
+
+impl Cluster {
+    pub(super) fn misbehave(&mut self) {
+        self.restart_those_due();
+        let ids: Vec<NodeId> = self.machines.keys().copied().collect();
+        let blackout = self.rng.random_bool(self.faults.blackout);
+        for id in &ids {
+            let roll: f64 = self.rng.random();
+            if blackout || roll < self.faults.crash {
+                self.crash(*id);
+            } else if roll < self.faults.crash + self.faults.wrong_gone {
+                let victim = self.one_of(&ids);
+                self.wake(*id, |process, now| process.replica.on_gone(now, victim));
+            } else if self.rng.random_bool(self.faults.stall) {
+                let until = Micros(self.now.mono.0 + self.rng.random_range(10_000..2_000_000));
+                if let Some(process) = &mut self.machines.get_mut(id).unwrap().process {
+                    process.stalled = until;
+                }
+            }
+        }
+        self.cut_links(&ids);
+        if self.rng.random_bool(self.faults.transfer) {
+            let request = AdminRequest::Transfer(Some(self.one_of(&ids)));
+            self.administer(request);
+        }
+        if self.rng.random_bool(self.faults.replace) && self.next_joiner <= MEMBERS_MAX {
+            self.replace_one();
+        }
+    }
+
+    fn restart_those_due(&mut self) {
+        let now = self.now.mono;
+        let due: Vec<NodeId> =
+            self.restarts.extract_if(.., |_, at| *at <= now).map(|it| it.0).collect();
+        for id in due {
+            let nonce = self.rng.random();
+            self.machines.get_mut(&id).unwrap().start(self.now, nonce);
+            self.woken.insert(id);
+        }
+    }
+
+    fn crash(&mut self, id: NodeId) {
+        let machine = self.machines.get_mut(&id).unwrap();
+        let Some(process) = &machine.process else { return };
+        let kept = self.rng.random_range(0..=process.writing.len());
+        // Sometimes a checkpoint had just been written.
+        if self.rng.random_bool(0.5) {
+            machine.disk.checkpoint = Some(process.state.clone());
+        }
+        machine.crash(kept);
+        self.checks.node(machine);
+        let back = self.now.mono.0 + self.rng.random_range(10_000..3_000_000);
+        self.restarts.insert(id, Micros(back));
+    }
+
+    fn cut_links(&mut self, ids: &[NodeId]) {
+        let (flip, a, b) =
+            (self.rng.random::<f64>() < self.faults.partition, self.one_of(ids), self.one_of(ids));
+        if flip && !self.cut.remove(&(a, b)) {
+            self.cut.insert((a, b)); // one way only
+        }
+        if self.faults.partition > 0.0 && self.rng.random_bool(0.05) {
+            self.cut.clear();
+        } else if self.rng.random::<f64>() < self.faults.partition / 2.0 {
+            for other in ids.iter().filter(|other| **other != a) {
+                self.cut.extend([(a, *other), (*other, a)]);
+            }
+        }
+    }
+
+    /// An operator takes a member out and sets up another machine in its place.
+    fn replace_one(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        let node = leader.process.as_ref().unwrap().replica.node();
+        let members: Vec<NodeId> = node.configuration().members.keys().copied().collect();
+        if members.len() < self.size || node.role_kind() != RoleKind::Leader {
+            return;
+        }
+        let victim = self.one_of(&members);
+        self.administer(AdminRequest::Remove(victim));
+        self.joiners.insert(self.next_joiner, super::info(self.next_joiner));
+        self.next_joiner += 1;
+    }
+
+    fn administer(&mut self, request: AdminRequest) {
+        let Some(id) = self.some_machine_up() else { return };
+        self.asked += 1;
+        let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
+        let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
+        self.questions.insert(ticket, (deadline, Question::Admin));
+        self.wake(id, |process, now| {
+            process.replica.on_request(now, ticket, deadline, Request::Admin(request));
+        });
+    }
+
+    fn one_of(&mut self, ids: &[NodeId]) -> NodeId {
+        ids[self.rng.random_range(0..ids.len())]
+    }
+}
