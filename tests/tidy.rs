@@ -124,6 +124,7 @@ fn modules_import_only_what_lies_below_them() {
                 "replica",
                 "state",
                 "storage",
+                "threads",
                 "transport",
             ],
         ),
