@@ -181,6 +181,7 @@ pub fn recover(
         }
     }
     configurations.extend(recovered.configurations);
+    refuse_removed(data, id, &configurations, recovered.commit.max(applied))?;
     let boot = Boot {
         id,
         hard_state: vote.state(),
@@ -192,6 +193,26 @@ pub fn recover(
         last_clock_ms: recovered.last_clock_ms,
     };
     Ok(Recovered { boot, writer, reader, vote })
+}
+
+/// A node that knows it was taken out has nobody to talk to.
+fn refuse_removed(
+    data: &DataDir,
+    id: u64,
+    configurations: &[(Index, Configuration)],
+    commit: Index,
+) -> Result<(), StartError> {
+    let committed = configurations.iter().rev().find(|(index, _)| *index <= commit);
+    match committed {
+        Some((index, configuration)) if *index > id && !configuration.members.contains_key(&id) => {
+            Err(StartError::Failed(format!(
+                "this node was taken out of the cluster by entry {index}: to join again as a new \
+                 one, move {} away",
+                data.path().display()
+            )))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Options of the core from the pace that was asked for.

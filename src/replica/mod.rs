@@ -244,7 +244,7 @@ impl Replica {
             PeerMessage::Raft(_) => {}
             PeerMessage::Forward { id, command } => self.on_forward(from, id, &command),
             PeerMessage::Refused { id, refusal } => {
-                if let Some((ticket, failure)) = self.writes.on_refused(id, refusal) {
+                if let Some((ticket, failure)) = self.writes.on_refused(id, refusal, now.mono) {
                     self.effects.answers.push((ticket, Answer::Failed(failure)));
                 }
             }

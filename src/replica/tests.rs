@@ -250,6 +250,31 @@ fn a_refusal_is_final_only_when_no_other_sending_can_still_count() {
 }
 
 #[test]
+fn who_should_lead_and_says_no_is_asked_again_soon() {
+    let id = WriteId { session: 2, seq: 1, floor: 1 };
+    let mut bench = follower_with_session();
+    let refused = PeerMessage::Refused { id, refusal: Refusal::NotLeader };
+    bench.replica.on_message(bench.now, 1, refused);
+    assert_eq!(forwards(&bench.effects()), [], "not at once, or it would go on and on");
+    assert!(bench.replica.deadline().0 - bench.now.mono.0 <= 50_000);
+    assert_eq!(forwards(&bench.pass(50_000)), [(1, id)]);
+}
+
+#[test]
+fn a_registration_that_got_lost_is_sent_again_before_patience_ends() {
+    let mut bench = Bench::new(2, 3);
+    bench.follow(1, 2);
+    bench.persist();
+    assert_eq!(forwards(&bench.write(1)), [(1, REGISTRATION)]);
+    let mut sent = Vec::new();
+    for _ in 0..4 {
+        sent.extend(forwards(&bench.follow(1, 2)));
+        sent.extend(forwards(&bench.pass(100_000)));
+    }
+    assert_eq!(sent, [(1, REGISTRATION)]);
+}
+
+#[test]
 fn acknowledgements_leave_when_their_write_is_durable() {
     let mut bench = Bench::new(2, 3);
     bench.follow(1, 2);

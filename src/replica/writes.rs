@@ -15,6 +15,9 @@ use crate::error::{Certainty, Failure, Reason};
 use crate::ids::{Ticket, WriteId};
 use crate::raft::{Index, Micros, NEVER, Node, NodeId, Now, ProposeError};
 
+/// Pause after a refusal by the node that should lead, in µs.
+const RETRY_US: u64 = 20_000;
+
 struct Pending {
     ticket: Ticket,
     deadline: Micros,
@@ -51,6 +54,10 @@ pub(super) struct Writes {
     relayed: Vec<(NodeId, WriteId, Bytes)>,
     /// When we last looked for commands that got no answer.
     looked_at: Micros,
+    /// Nothing is sent before this time: somebody who should lead has just said no.
+    hold_until: Micros,
+    /// When [`Writes::run`] was called last.
+    ran_at: Micros,
 }
 
 impl Writes {
@@ -65,6 +72,8 @@ impl Writes {
             unsent: BTreeSet::new(),
             relayed: Vec::new(),
             looked_at: Micros(0),
+            hold_until: Micros(0),
+            ran_at: Micros(0),
         }
     }
 
@@ -92,6 +101,7 @@ impl Writes {
     /// Everything unanswered goes to the new leader, under the same ids.
     pub fn on_leader_change(&mut self) {
         self.registering = None;
+        self.hold_until = Micros(0);
         for pending in self.pending.values_mut() {
             pending.sent_at = None;
         }
@@ -99,7 +109,16 @@ impl Writes {
     }
 
     /// The receiver of a command did not append it. Gives the client's answer if that is final.
-    pub fn on_refused(&mut self, id: WriteId, refusal: Refusal) -> Option<(Ticket, Failure)> {
+    pub fn on_refused(
+        &mut self,
+        id: WriteId,
+        refusal: Refusal,
+        now: Micros,
+    ) -> Option<(Ticket, Failure)> {
+        if id.session == 0 && id.seq == self.registration.nonce {
+            self.registering = None;
+            self.hold_until = now + RETRY_US;
+        }
         if Some(id.session) != self.session {
             return None;
         }
@@ -109,8 +128,13 @@ impl Writes {
             return None;
         }
         let reason = match refusal {
-            // Sent again when a leader is known, or by the clock.
-            Refusal::NotLeader => return None,
+            // Sent again to the next leader, or soon to the same: a transfer may have failed.
+            Refusal::NotLeader => {
+                pending.sent_at = None;
+                self.unsent.insert(id.seq);
+                self.hold_until = now + RETRY_US;
+                return None;
+            }
             Refusal::Busy => Reason::Busy,
             Refusal::Unknown => Reason::Refused(
                 "the leader does not know this command yet; upgrade it first".to_owned(),
@@ -154,23 +178,28 @@ impl Writes {
         if self.pending.is_empty() {
             return expiry;
         }
-        expiry.min(Micros(self.looked_at.0 + options.resend_us / 2))
+        let held = if self.hold_until > self.ran_at { self.hold_until } else { NEVER };
+        expiry.min(held).min(Micros(self.looked_at.0 + options.resend_us / 2))
     }
 
     /// Proposes or forwards what has to be sent.
     pub fn run(&mut self, node: &mut Node, now: Now, options: &Options, effects: &mut Effects) {
+        self.ran_at = now.mono;
         self.look_for_lost(now.mono, options, effects);
         let Some(leader) = node.leader() else {
             self.refuse_relayed(Refusal::NotLeader, effects);
             return;
         };
         let mut own = Vec::new();
-        if self.registration_is_due(now.mono, options) {
+        let held = now.mono < self.hold_until;
+        if !held && self.registration_is_due(now.mono, options) {
             self.registering = Some(now.mono);
             let id = WriteId { session: 0, seq: self.registration.nonce, floor: 0 };
             own.push((id, self.registration.command.clone()));
         }
-        own.extend(self.take_unsent(now.mono));
+        if !held {
+            own.extend(self.take_unsent(now.mono));
+        }
         if leader == node.id() {
             self.propose(own, node, now, effects);
         } else {
@@ -182,11 +211,12 @@ impl Writes {
 
     /// Whether there are commands that [`Writes::run`] would send.
     pub fn can_send(&self, node: &Node) -> bool {
-        self.session.is_some() && !self.unsent.is_empty() && node.leader().is_some()
+        let may = self.session.is_some() && self.ran_at >= self.hold_until;
+        may && !self.unsent.is_empty() && node.leader().is_some()
     }
 
     fn registration_is_due(&self, now: Micros, options: &Options) -> bool {
-        let waited = |at: Micros| now.0.saturating_sub(at.0) >= options.resend_us;
+        let waited = |at: Micros| now.0.saturating_sub(at.0) >= options.raft.election_min;
         self.session.is_none() && !self.pending.is_empty() && self.registering.is_none_or(waited)
     }
 
@@ -228,7 +258,7 @@ impl Writes {
                 };
                 self.refuse_relayed(refusal, effects);
                 for (id, _) in own {
-                    if let Some((ticket, failure)) = self.on_refused(id, refusal) {
+                    if let Some((ticket, failure)) = self.on_refused(id, refusal, now.mono) {
                         effects.answers.push((ticket, super::Answer::Failed(failure)));
                     }
                 }

@@ -187,4 +187,12 @@ fn leadership_is_handed_over_and_members_leave_for_good() {
         let key = stays.shorten(&format!("https://example.com/without/{id}"));
         assert!(stays.follow(&key).is_some());
     }
+    let gone = crate::harness::bowline()
+        .arg("--data")
+        .arg(&cluster.nodes[follower].data)
+        .args(["--http", "127.0.0.1:0", "--peer", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&gone.stderr);
+    assert!(text.contains("taken out"), "{text}");
 }
