@@ -28,6 +28,7 @@ use crate::raft::{self, Index, MemberInfo, Micros, NodeId, Persisted, RoleKind};
 use crate::replica::{
     AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica, Work,
 };
+use crate::state::Command;
 use crate::threads;
 use crate::transport::{self, Inbound, Lane};
 
@@ -233,6 +234,11 @@ impl Driver {
         let now = self.clock.now();
         match inbound {
             Inbound::Message { from, body } => match rmp_serde::from_slice::<PeerMessage>(&body) {
+                // In the log it would stop every node, now and at each start.
+                Ok(PeerMessage::Forward { command, .. }) if Command::decode(&command).is_err() => {
+                    self.metrics.inbox_dropped.inc();
+                    log::warn!("dropped a command of n{from} that this program does not know");
+                }
                 Ok(message) => self.replica.on_message(now, from, message),
                 Err(error) => {
                     self.metrics.inbox_dropped.inc();
