@@ -353,7 +353,7 @@ impl<'a> Node<'a> {
                 let members = members.map(|(_, member)| member.info.peer.clone());
                 // Itself first: it may be the one that leads.
                 let own = std::iter::once(self.info.peer.clone());
-                let targets = own.chain(self.config.join.iter().cloned()).chain(members).collect();
+                let targets = own.chain(members).chain(self.config.join.iter().cloned()).collect();
                 announce(targets, Hello::new(own_identity, Purpose::Guest), self.info);
             }
             gossip_in.send(GossipCommand::Contacts(configuration)).ok();
