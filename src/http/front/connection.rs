@@ -360,8 +360,9 @@ impl Connection {
                 Stage::Body => Wait::Body,
             }
         };
-        // A head has its time from its first byte on; everything else goes on while it moves.
-        let moves = progress && !matches!(wait, Wait::Head | Wait::Linger);
+        // A request has its time as a whole, so that dripping bytes does not prolong it; everything
+        // else goes on while it moves.
+        let moves = progress && !matches!(wait, Wait::Head | Wait::Body | Wait::Linger);
         if wait != self.wait || request || moves {
             self.wait = wait;
             self.since = now;
