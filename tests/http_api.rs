@@ -190,6 +190,9 @@ fn beyond_the_bound_misses_are_not_confirmed(front: Front) {
     api.node.wait_until_kept(2);
     let third = api.get("/AAAAAAAA");
     assert_eq!((third.status, third.header("X-Bowline-Unconfirmed")), (404, Some("overload")));
+    let strict = api.get("/AAAAAAAA?consistency=linearizable");
+    problem(&strict, 503);
+    assert_eq!(strict.header("Retry-After"), Some("1"));
     api.node.set_mood(Mood::Fine);
     for client in &mut clients {
         assert_eq!(client.answer().header("X-Bowline-Unconfirmed"), None);
@@ -317,6 +320,7 @@ fn paths_and_methods_are_checked(front: Front) {
         problem(&api.get(path), 404);
     }
     let consul = api.get("/v1/kv/x");
+    assert_eq!(consul.header("Cache-Control"), Some("no-store"));
     assert_eq!(consul.status, 404);
     assert_eq!(consul.header("Content-Type"), Some("text/plain; charset=utf-8"));
     let robots = api.get("/robots.txt");
