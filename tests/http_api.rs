@@ -597,3 +597,16 @@ fn stopping_answers_who_waits(front: Front) {
     // Neither holds the front up by staying connected.
     stopping.join().unwrap();
 }
+
+/// The library has no timeouts, so its front must not wait for what never comes.
+#[test]
+fn tiny_http_stops_though_a_body_never_comes() {
+    let patience = Patience { stop: Duration::from_millis(50), ..Patience::default() };
+    let Api { node: _node, front } = Api::start_with(Front::Tiny, Options::default(), patience);
+    let mut client = Wire::connect(front.addr());
+    let head = "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n";
+    client.send(head);
+    // Told when a worker begins to read.
+    assert_eq!(client.answer().status, 100);
+    front.stop();
+}
