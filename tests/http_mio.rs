@@ -337,3 +337,20 @@ fn stopping_closes_idle_connections_at_once() {
         client.expect_end();
     }
 }
+
+#[test]
+fn stopping_answers_what_has_arrived() {
+    let Api { node: _node, front } = start();
+    let mut clients: Vec<_> = (0..100).map(|_| Wire::connect(front.addr())).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("GET", "/livez", "").status, 200);
+    }
+    for client in &mut clients {
+        client.send(put(URL));
+    }
+    front.stop();
+    for client in &mut clients {
+        assert!([200, 201].contains(&client.answer().status));
+        client.expect_end();
+    }
+}

@@ -128,6 +128,11 @@ impl Connection {
         self.ended |= event.is_read_closed();
     }
 
+    /// Makes its next turn look for bytes that nobody has announced yet.
+    pub fn look(&mut self) {
+        self.readable = true;
+    }
+
     /// Does all there is to do, within bounds.
     pub fn turn(&mut self, desk: &mut Desk, scratch: &mut [u8], now: Instant) -> Turn {
         let (owed, answered) = (self.output.len() - self.written, self.next.answer);
