@@ -75,11 +75,11 @@ pub fn start_with(
         // One wake-up for each worker.
         (0..threads.max(1)).for_each(|_| server.unblock());
         drop(working);
-        // Told by the drop of the last worker's sender. One that waits for a client's body may wait
+        // Told by the drop of the last worker's sender. One that waits for a client may wait
         // for ever, since the library has no timeouts: it must not keep the node from stopping.
         if workers.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             log::warn!(
-                "some HTTP clients are left without an answer: they never sent their bodies"
+                "some HTTP clients are left without an answer: they stopped sending or reading"
             );
         }
     });
