@@ -190,6 +190,9 @@ fn beyond_the_bound_misses_are_not_confirmed(front: Front) {
     api.node.wait_until_kept(2);
     let third = api.get("/AAAAAAAA");
     assert_eq!((third.status, third.header("X-Bowline-Unconfirmed")), (404, Some("overload")));
+    let strict = api.get("/AAAAAAAA?consistency=linearizable");
+    problem(&strict, 503);
+    assert_eq!(strict.header("Retry-After"), Some("1"));
     api.node.set_mood(Mood::Fine);
     for client in &mut clients {
         assert_eq!(client.answer().header("X-Bowline-Unconfirmed"), None);
@@ -317,6 +320,7 @@ fn paths_and_methods_are_checked(front: Front) {
         problem(&api.get(path), 404);
     }
     let consul = api.get("/v1/kv/x");
+    assert_eq!(consul.header("Cache-Control"), Some("no-store"));
     assert_eq!(consul.status, 404);
     assert_eq!(consul.header("Content-Type"), Some("text/plain; charset=utf-8"));
     let robots = api.get("/robots.txt");
@@ -592,4 +596,17 @@ fn stopping_answers_who_waits(front: Front) {
     assert_eq!(client.answer().status, 201);
     // Neither holds the front up by staying connected.
     stopping.join().unwrap();
+}
+
+/// The library has no timeouts, so its front must not wait for what never comes.
+#[test]
+fn tiny_http_stops_though_a_body_never_comes() {
+    let patience = Patience { stop: Duration::from_millis(50), ..Patience::default() };
+    let Api { node: _node, front } = Api::start_with(Front::Tiny, Options::default(), patience);
+    let mut client = Wire::connect(front.addr());
+    let head = "PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n";
+    client.send(head);
+    // Told when a worker begins to read.
+    assert_eq!(client.answer().status, 100);
+    front.stop();
 }

@@ -160,6 +160,23 @@ fn a_stalled_body_is_told_so() {
 }
 
 #[test]
+fn a_body_that_drips_is_told_so() {
+    let api = start_with(Patience { body: BRIEF, ..Patience::default() });
+    let mut client = api.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 16000\r\n\r\n");
+    // One byte after the other, each well within the time that the whole has.
+    client.stream.set_read_timeout(Some(BRIEF / 10)).unwrap();
+    for _ in 0..16_000 {
+        client.send("x");
+        if client.stream.peek(&mut [0]).is_ok() {
+            break;
+        }
+    }
+    client.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(last_answer(client).status, 408);
+}
+
+#[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let api = start_with(Patience { idle: BRIEF, ..Patience::default() });
     let mut silent = api.connect();
@@ -317,6 +334,23 @@ fn stopping_closes_idle_connections_at_once() {
     }
     front.stop();
     for client in &mut clients {
+        client.expect_end();
+    }
+}
+
+#[test]
+fn stopping_answers_what_has_arrived() {
+    let Api { node: _node, front } = start();
+    let mut clients: Vec<_> = (0..100).map(|_| Wire::connect(front.addr())).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("GET", "/livez", "").status, 200);
+    }
+    for client in &mut clients {
+        client.send(put(URL));
+    }
+    front.stop();
+    for client in &mut clients {
+        assert!([200, 201].contains(&client.answer().status));
         client.expect_end();
     }
 }

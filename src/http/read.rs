@@ -74,7 +74,7 @@ impl Freshness {
     }
 }
 
-/// A place among the misses that wait to be confirmed, given back when dropped.
+/// A place among the reads that wait for a read index, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Waiting(Arc<AtomicUsize>);
 
@@ -100,7 +100,10 @@ impl Service {
         };
         let view = self.client.view();
         if level == Level::Linearizable || view.applied() < min_index {
-            let then = Then::Read { read, min_index, lenient: None };
+            let Some(place) = Waiting::take(&self.waiting, self.options.misses_max) else {
+                return Problem::unavailable("too many reads wait to be confirmed").into();
+            };
+            let then = Then::Read { read, min_index, lenient: false, _place: place };
             return Step::park(Ask::ReadIndex, self.options.request_timeout, then);
         }
         let missing = match self.look(&read, &view) {
@@ -112,8 +115,8 @@ impl Service {
         }
         match Waiting::take(&self.waiting, self.options.misses_max) {
             None => unconfirmed(missing, "overload").into(),
-            place => {
-                let then = Then::Read { read, min_index, lenient: place };
+            Some(place) => {
+                let then = Then::Read { read, min_index, lenient: true, _place: place };
                 Step::park(Ask::ReadIndex, self.options.miss_timeout, then)
             }
         }

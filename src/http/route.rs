@@ -140,7 +140,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How long a miss may wait to be confirmed: one election timeout.
     pub miss_timeout: Duration,
-    /// How many misses may wait to be confirmed.
+    /// How many reads may wait for a read index: beyond it a miss is told unconfirmed, and a read
+    /// that must be fresh is refused.
     pub misses_max: usize,
 }
 
@@ -188,7 +189,9 @@ pub(super) enum Then {
         /// The state must have come this far.
         min_index: u64,
         /// Answer from what there is when freshness cannot be had.
-        lenient: Option<Waiting>,
+        lenient: bool,
+        /// Held while it waits.
+        _place: Waiting,
     },
     /// Tell that it was done, in Consul's words.
     ConsulDone(&'static str),
@@ -228,7 +231,7 @@ impl Service {
         &self.client
     }
 
-    /// How many misses wait to be confirmed.
+    /// How many reads wait for a read index, most of them misses.
     #[must_use]
     pub fn waiting_misses(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -251,8 +254,8 @@ impl Service {
         let Resume { route, then } = resume;
         let step = match then {
             Then::Created => links::created(self, completion),
-            Then::Read { read, min_index, lenient } => {
-                self.read_again(&read, min_index, lenient.is_some(), &completion).into()
+            Then::Read { read, min_index, lenient, _place } => {
+                self.read_again(&read, min_index, lenient, &completion).into()
             }
             Then::ConsulDone(body) => consul::done(body, &completion),
         };
@@ -379,7 +382,7 @@ fn wrong_method(request: &Request) -> Step {
 fn not_found(request: &Request) -> Step {
     let detail = "there is nothing under this path; GET / shows what there is";
     if is_consul(request.path()) {
-        Response::text(404, format!("{detail}\n")).into()
+        Response::text(404, format!("{detail}\n")).with("Cache-Control", "no-store").into()
     } else {
         Problem::new(404, detail).into()
     }

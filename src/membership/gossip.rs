@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use bowline_gossip as gossip;
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, TryRecvError};
 
+use super::contacts::Contacts;
 use super::{Roster, RosterEntry, RosterStatus};
 use crate::ids::ClusterId;
 use crate::metrics::Metrics;
@@ -78,13 +79,13 @@ impl GossipThread {
     /// # Errors
     /// When the system gives no thread.
     pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
-        let (resolved_in, resolved) = crossbeam_channel::bounded(4);
+        let mut contacts = Contacts::new();
         threads::spawn("gossip", move || {
             let mut buffer = [0; PACKET_MAX];
             self.publish();
-            while self.commands_allow(&resolved_in) {
-                if let Ok(contacts) = resolved.try_recv() {
-                    self.core.set_contacts(contacts);
+            while self.commands_allow(&mut contacts) {
+                if let Some(resolved) = contacts.next(Instant::now()) {
+                    self.core.set_contacts(resolved);
                     self.take_first_roster();
                 }
                 self.receive(&mut buffer);
@@ -105,11 +106,11 @@ impl GossipThread {
     }
 
     /// False when it is time to stop.
-    fn commands_allow(&mut self, resolved: &Sender<Vec<gossip::Contact>>) -> bool {
+    fn commands_allow(&mut self, contacts: &mut Contacts) -> bool {
         loop {
             match self.commands.try_recv() {
                 Ok(GossipCommand::Contacts(configuration)) => {
-                    resolve(configuration, resolved.clone());
+                    contacts.replace(configuration);
                 }
                 Ok(GossipCommand::Leave) => {
                     self.core.leave(now(self.start));
@@ -237,24 +238,4 @@ fn roster_entry(member: &gossip::Member) -> RosterEntry {
 /// The core's time: microseconds since the thread was made.
 fn now(start: Instant) -> gossip::Micros {
     gossip::Micros(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))
-}
-
-/// Turns the configured addresses into contacts, on a thread of its own since names may take long.
-fn resolve(configuration: Configuration, then: Sender<Vec<gossip::Contact>>) {
-    let resolver = move || {
-        let mut contacts = Vec::new();
-        for (id, member) in configuration.members {
-            match member.info.peer.to_socket_addrs().map(|mut addrs| addrs.next()) {
-                Ok(Some(addr)) => {
-                    contacts.push(gossip::Contact { id, tag: member.info.tag, addr });
-                }
-                Ok(None) | Err(_) => log::debug!("gossip: {} has no address", member.info.peer),
-            }
-        }
-        // Nobody listens when the node is stopping.
-        then.send(contacts).ok();
-    };
-    if let Err(error) = threads::spawn("gossip-resolve", resolver) {
-        log::warn!("gossip: no thread to resolve addresses: {error}");
-    }
 }

@@ -3,6 +3,7 @@
 //! Two lists, never mixed up: the *roster* is what gossip believes, heals by itself within seconds
 //! and decides nothing; the *configuration* in the log is the only list that counts votes.
 
+mod contacts;
 mod gossip;
 mod join;
 mod reconciler;

@@ -279,7 +279,8 @@ impl Poller {
         self.pause(peer, lane, failure == Failure::Cut, now);
     }
 
-    fn pause(&mut self, peer: u64, lane: Lane, cut: bool, now: Instant) {
+    /// Waits before the next dial.
+    pub(super) fn pause(&mut self, peer: u64, lane: Lane, cut: bool, now: Instant) {
         let jitter = self.jitter.random::<f64>();
         let slot = self.peer(peer).lane(lane);
         if slot.standing.is_some() && !slot.moved {

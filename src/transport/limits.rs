@@ -42,6 +42,10 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(2);
 /// How often a redial that was cut off is repeated after [`REDIAL_PAUSE`] only.
 pub const REDIALS: u32 = 5;
+/// A connection that was lost before it had stood for so long had hardly stood.
+pub const STEADY: Duration = Duration::from_secs(1);
+/// After so many losses in a row of connections that had hardly stood, redials are paused.
+pub const HASTY_LOSSES: u32 = 5;
 /// The pause after a failed accept (no descriptors left).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The pause before an event is offered again to a full inbox.

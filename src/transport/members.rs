@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::handshake::{Identity, Lane};
 use super::limits::RETIRED;
-use super::peer::{PeerState, Standing};
+use super::peer::{Dial, PeerState, Standing};
 use super::poll::{Conn, Poller, Role};
 use super::{Evidence, Inbound, Peer};
 
@@ -118,7 +118,7 @@ impl Poller {
         state.links[lane.index()].attach(stream, token);
         let slot = state.lane(lane);
         slot.moved = false;
-        slot.backoff = Default::default();
+        slot.backoff.stands();
         let old = slot.standing.replace(Standing { token, ours, since: now });
         match old {
             Some(old) => self.retire(old.token, id, lane, now),
@@ -150,17 +150,21 @@ impl Poller {
 
     /// The connection of a lane has ended: find out at once what that means.
     pub(super) fn lost(&mut self, id: u64, lane: Lane, now: Instant) {
+        let since = self.peer(id).lane(lane).standing.map_or(now, |standing| standing.since);
         assert!(self.drop_standing(id, lane), "a connection that stands is its lane's");
         let state = self.peer(id);
         let evidence = state.belief.ended(lane);
-        state.lane(lane).backoff.lost();
+        let at_once = state.lane(lane).backoff.lost(now.saturating_duration_since(since));
+        let undecided = state.lane(lane).dial == Dial::Idle;
         let stranded = state.addr.is_none() && state.lanes.iter().all(|s| s.standing.is_none());
         self.gone(id, evidence);
         if stranded {
             // A provisional peer: we have no address to dial, it must come back by itself.
             self.forget(id);
-        } else {
+        } else if at_once {
             self.dial_now(id, lane, now);
+        } else if undecided {
+            self.pause(id, lane, false, now);
         }
     }
 }

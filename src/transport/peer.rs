@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::belief::Belief;
 use super::handshake::Lane;
 use super::limits::{
-    BACKOFF_MAX, BACKOFF_MIN, BULK_OUTBOX, CONTROL_OUTBOX, CROSSING, REDIAL_PAUSE, REDIALS,
+    BACKOFF_MAX, BACKOFF_MIN, BULK_OUTBOX, CONTROL_OUTBOX, CROSSING, HASTY_LOSSES, REDIAL_PAUSE,
+    REDIALS, STEADY,
 };
 use super::link::Link;
 
@@ -108,12 +109,29 @@ pub(super) struct Backoff {
     last: Duration,
     /// Quick redials left after a loss.
     quick: u32,
+    /// Losses in a row of connections that had hardly stood.
+    hasty: u32,
 }
 
 impl Backoff {
-    /// A connection was lost: the next dials are quick.
-    pub fn lost(&mut self) {
-        *self = Self { last: Duration::ZERO, quick: REDIALS };
+    /// A connection stands.
+    pub fn stands(&mut self) {
+        self.quick = 0;
+        if self.hasty <= HASTY_LOSSES {
+            self.last = Duration::ZERO;
+        }
+    }
+
+    /// A connection was lost that had stood for so long. Whether the next dial is to begin at once: not
+    /// when one after the other is lost as soon as it stands, which would go on at full speed for
+    /// ever where two processes run by mistake under one identity.
+    pub fn lost(&mut self, stood: Duration) -> bool {
+        self.hasty = if stood < STEADY { self.hasty.saturating_add(1) } else { 0 };
+        let at_once = self.hasty <= HASTY_LOSSES;
+        if at_once {
+            (self.last, self.quick) = (Duration::ZERO, REDIALS);
+        }
+        at_once
     }
 
     /// The pause after a dial that failed; `cut` when it was cut off in the middle, which a process
@@ -144,14 +162,32 @@ mod tests {
     #[test]
     fn after_a_loss_a_few_redials_are_quick_but_only_while_they_are_cut_off() {
         let mut backoff = Backoff::default();
-        backoff.lost();
+        assert!(backoff.lost(STEADY));
         for _ in 0..REDIALS {
             assert_eq!(backoff.pause(true, 1.0), REDIAL_PAUSE);
         }
         assert_eq!(backoff.pause(true, 1.0), BACKOFF_MIN);
-        backoff.lost();
+        assert!(backoff.lost(STEADY));
         assert_eq!(backoff.pause(false, 1.0), BACKOFF_MIN);
         assert_eq!(backoff.pause(true, 1.0), 2 * BACKOFF_MIN);
+    }
+
+    #[test]
+    fn what_is_lost_again_and_again_is_redialled_ever_more_slowly() {
+        let mut backoff = Backoff::default();
+        let brief = Duration::from_millis(1);
+        for _ in 0..HASTY_LOSSES {
+            backoff.stands();
+            assert!(backoff.lost(brief));
+        }
+        for pause in [BACKOFF_MIN, 2 * BACKOFF_MIN, 4 * BACKOFF_MIN] {
+            backoff.stands();
+            assert!(!backoff.lost(brief));
+            assert_eq!(backoff.pause(true, 1.0), pause);
+        }
+        backoff.stands();
+        assert!(backoff.lost(STEADY), "it held for once");
+        assert_eq!(backoff.pause(true, 1.0), REDIAL_PAUSE);
     }
 
     #[test]

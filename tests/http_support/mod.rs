@@ -307,7 +307,7 @@ impl Api {
         let service = node.service.clone();
         let front = match front {
             Front::Mio => mio::start_with(listener, service, 2, patience).unwrap(),
-            Front::Tiny => tiny::start(listener, service, 4).unwrap(),
+            Front::Tiny => tiny::start_with(listener, service, 4, patience.stop).unwrap(),
         };
         Self { node, front }
     }

@@ -128,6 +128,11 @@ impl Connection {
         self.ended |= event.is_read_closed();
     }
 
+    /// Makes its next turn look for bytes that nobody has announced yet.
+    pub fn look(&mut self) {
+        self.readable = true;
+    }
+
     /// Does all there is to do, within bounds.
     pub fn turn(&mut self, desk: &mut Desk, scratch: &mut [u8], now: Instant) -> Turn {
         let (owed, answered) = (self.output.len() - self.written, self.next.answer);
@@ -360,8 +365,9 @@ impl Connection {
                 Stage::Body => Wait::Body,
             }
         };
-        // A head has its time from its first byte on; everything else goes on while it moves.
-        let moves = progress && !matches!(wait, Wait::Head | Wait::Linger);
+        // A request has its time as a whole, so that dripping bytes does not prolong it; everything
+        // else goes on while it moves.
+        let moves = progress && !matches!(wait, Wait::Head | Wait::Body | Wait::Linger);
         if wait != self.wait || request || moves {
             self.wait = wait;
             self.since = now;

@@ -202,13 +202,24 @@ impl EventLoop {
             self.shed(now);
         }
         if arrivals.stop && self.stop_at.is_none() {
-            self.stop_at = Some(now + self.patience.stop);
-            self.acceptor = None;
-            for (slot, connection) in self.connections.iter_mut() {
-                connection.finish();
-                if !std::mem::replace(&mut connection.queued, true) {
-                    self.ready.push(slot);
-                }
+            self.stop(now);
+        }
+    }
+
+    /// Takes what has arrived, and nothing after it.
+    fn stop(&mut self, now: Instant) {
+        self.stop_at = Some(now + self.patience.stop);
+        self.acceptor = None;
+        self.queue_all(Connection::look);
+        self.take_turns(now);
+        self.queue_all(Connection::finish);
+    }
+
+    fn queue_all(&mut self, change: impl Fn(&mut Connection)) {
+        for (slot, connection) in self.connections.iter_mut() {
+            change(connection);
+            if !std::mem::replace(&mut connection.queued, true) {
+                self.ready.push(slot);
             }
         }
     }

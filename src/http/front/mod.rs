@@ -19,7 +19,7 @@ use std::time::Duration;
 pub struct Patience {
     /// From the first byte of a head to its last.
     pub head: Duration,
-    /// Between two pieces of a body.
+    /// From the end of a head to the last byte of its body.
     pub body: Duration,
     /// Without a request.
     pub idle: Duration,

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tiny_http::Server;
 
-use super::FrontHandle;
+use super::{FrontHandle, Patience};
 use crate::http::reply::Response;
 use crate::http::route::{self, Resume};
 use crate::http::wire::{Clock, Exchange, Framing, Head, Request, WireError, encode};
@@ -27,12 +27,25 @@ use crate::threads;
 /// How long after its deadline a request is given up, should the raft thread never answer.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Starts the front on a bound listener.
+/// Starts the front on a bound listener, with the usual patience.
 ///
 /// # Errors
 /// When the listener is unusable or there are no threads left.
-#[expect(clippy::needless_pass_by_value, reason = "the front takes the service over")]
 pub fn start(listener: TcpListener, service: Service, threads: usize) -> io::Result<FrontHandle> {
+    start_with(listener, service, threads, Patience::default().stop)
+}
+
+/// Starts the front on a bound listener; when it stops, answers under way have this long.
+///
+/// # Errors
+/// As [`start`].
+#[expect(clippy::needless_pass_by_value, reason = "the front takes the service over")]
+pub fn start_with(
+    listener: TcpListener,
+    service: Service,
+    threads: usize,
+    patience: Duration,
+) -> io::Result<FrontHandle> {
     let addr = listener.local_addr()?;
     if !addr.ip().is_loopback() {
         log::warn!(
@@ -45,21 +58,32 @@ pub fn start(listener: TcpListener, service: Service, threads: usize) -> io::Res
     let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
     let server = Arc::new(server);
     let stop = Arc::new(AtomicBool::new(false));
-    let mut handles = Vec::new();
+    let (working, workers) = crossbeam_channel::bounded::<()>(0);
     for number in 0..threads.max(1) {
         let (sender, completions) = crossbeam_channel::unbounded();
         let sink = service.client().completions.register(Arc::new(Mailbox(sender)));
         let worker = Worker { service: service.clone(), sink, completions };
         let (server, stop) = (Arc::clone(&server), Arc::clone(&stop));
-        let run = move || worker.run(&server, &stop);
-        handles.push(threads::spawn(format!("http-{number}"), run)?);
+        let working = working.clone();
+        threads::spawn(format!("http-{number}"), move || {
+            worker.run(&server, &stop);
+            drop(working);
+        })?;
     }
     let halt = Box::new(move || {
         stop.store(true, Ordering::Relaxed);
         // One wake-up for each worker.
         (0..threads.max(1)).for_each(|_| server.unblock());
+        drop(working);
+        // Told by the drop of the last worker's sender. One that waits for a client may wait
+        // for ever, since the library has no timeouts: it must not keep the node from stopping.
+        if workers.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            log::warn!(
+                "some HTTP clients are left without an answer: they stopped sending or reading"
+            );
+        }
     });
-    Ok(FrontHandle { addr, halt, threads: handles })
+    Ok(FrontHandle { addr, halt, threads: Vec::new() })
 }
 
 /// A worker's sink: holds at most the answer it waits for and late ones to forget.
