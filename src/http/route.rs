@@ -379,7 +379,7 @@ fn wrong_method(request: &Request) -> Step {
 fn not_found(request: &Request) -> Step {
     let detail = "there is nothing under this path; GET / shows what there is";
     if is_consul(request.path()) {
-        Response::text(404, format!("{detail}\n")).into()
+        Response::text(404, format!("{detail}\n")).with("Cache-Control", "no-store").into()
     } else {
         Problem::new(404, detail).into()
     }

@@ -132,18 +132,29 @@ pub fn join(
     info: &MemberInfo,
     stop: &Receiver<()>,
 ) -> Result<Admission, JoinEnd> {
+    ask_until_admitted(targets, hello, info, stop, "not joined yet")
+}
+
+/// `undone` says in the log what is still missing while nobody has agreed.
+fn ask_until_admitted(
+    targets: &[String],
+    hello: &dyn Fn() -> Hello,
+    info: &MemberInfo,
+    stop: &Receiver<()>,
+    undone: &str,
+) -> Result<Admission, JoinEnd> {
     let mut pause = Duration::from_millis(100);
-    let mut complaint = String::new();
+    let mut complaints = vec![String::new(); targets.len()];
     loop {
-        for target in targets {
+        for (target, complaint) in targets.iter().zip(&mut complaints) {
             match ask(target, hello, info) {
                 Ok(admission) => return Ok(admission),
                 Err(Trouble::Final(why)) => return Err(JoinEnd::Refused(why)),
                 Err(Trouble::Passing(why)) => {
-                    // One line per kind of trouble, not one per attempt.
-                    if why != complaint {
-                        log::warn!("not joined yet: {why}; asking again until it works");
-                        complaint = why;
+                    // One line per target and kind of trouble, not one per attempt.
+                    if why != *complaint {
+                        log::warn!("{undone}: {why}; asking again until it works");
+                        *complaint = why;
                     }
                 }
             }
@@ -201,9 +212,13 @@ fn ask(target: &str, hello: &dyn Fn() -> Hello, info: &MemberInfo) -> Result<Adm
 pub fn announce(targets: Vec<String>, hello: Hello, info: MemberInfo) {
     let asker = move || {
         let (_never, stop) = crossbeam_channel::bounded(0);
-        match join(&targets, &|| hello, &info, &stop) {
+        let undone = "the cluster has not been told this node's new addresses yet";
+        match ask_until_admitted(&targets, &|| hello, &info, &stop, undone) {
             Ok(_) => log::info!("told the cluster about this node's new addresses"),
-            Err(error) => log::warn!("cannot tell the cluster about new addresses: {error:?}"),
+            Err(JoinEnd::Refused(why)) => {
+                log::warn!("cannot tell the cluster this node's new addresses: {why}");
+            }
+            Err(JoinEnd::Stopped) => {}
         }
     };
     if let Err(error) = threads::spawn("announce", asker) {

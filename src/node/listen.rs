@@ -123,6 +123,9 @@ fn refusal(flag: &str, addr: &str, error: &io::Error) -> String {
 /// What peers are told to dial.
 fn advertised(flag: Option<&str>, bound: SocketAddr, name: &str) -> Result<String, String> {
     match flag {
+        Some(addr) if is_nobodys(addr) => Err(format!(
+            "{name} {addr} is no address that others could dial: give this machine's own"
+        )),
         Some(addr) if has_port(addr) => Ok(addr.to_owned()),
         Some(host) => Ok(with_port(host, bound.port())),
         None if bound.ip().is_unspecified() => Err(format!(
@@ -140,6 +143,13 @@ fn http_host(advertise: &str, http: SocketAddr) -> String {
     }
     let host = advertise.rsplit_once(':').map_or(advertise, |(host, _)| host);
     format!("{host}:{}", http.port())
+}
+
+/// Whether `addr`, with or without a port, is an address that no machine can have.
+fn is_nobodys(addr: &str) -> bool {
+    let bare = addr.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let ip = bare.or_else(|_| addr.parse::<SocketAddr>().map(|addr| addr.ip()));
+    ip.is_ok_and(|ip| ip.is_unspecified() || ip.is_multicast())
 }
 
 fn has_port(addr: &str) -> bool {
@@ -198,6 +208,10 @@ mod tests {
         let all = "0.0.0.0:7071".parse().expect("an address");
         let error = advertised(None, all, "--advertise").expect_err("nothing to dial");
         assert!(error.contains("--advertise"), "{error}");
+        for nobodys in ["0.0.0.0", "0.0.0.0:7071", "::", "[::]:7071", "224.0.0.1"] {
+            let error = advertised(Some(nobodys), all, "--advertise").expect_err(nobodys);
+            assert!(error.contains("--advertise"), "{error}");
+        }
         assert_eq!(advertised(Some("10.0.0.1"), all, "").as_deref(), Ok("10.0.0.1:7071"));
         assert_eq!(advertised(Some("n1.example:9"), all, "").as_deref(), Ok("n1.example:9"));
     }
