@@ -270,6 +270,13 @@ impl Driver {
             return;
         }
         let who = self.who();
+        let known = &self.replica.node().configuration().members;
+        if let Some(id) = request.member.filter(|id| !known.contains_key(id)) {
+            log::warn!("{who}: refused a join request from {from}: n{id} was taken out");
+            let why = format!("n{id} was taken out of the cluster");
+            self.answer(guest, &JoinResponse::Refused(why));
+            return;
+        }
         let (name, peer) = (&request.info.name, &request.info.peer);
         log::info!("{who}: {name} at {peer} asks to join; dialling it back");
         let (dial_back, transport) = (&self.dial_back, self.outputs.transport.clone());

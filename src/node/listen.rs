@@ -59,17 +59,24 @@ fn host(config: &NodeConfig) -> Result<(String, Option<String>), String> {
     if let Some(bind) = &config.bind {
         return Ok((bind.clone(), None));
     }
-    let Some(target) = config.join.first() else {
-        return Ok((Ipv4Addr::LOCALHOST.to_string(), None));
-    };
-    if config.http.is_some() && config.peer.is_some() {
+    if config.join.is_empty() || (config.http.is_some() && config.peer.is_some()) {
         return Ok((Ipv4Addr::LOCALHOST.to_string(), None));
     }
-    let source = source_towards(target).map_err(|error| {
-        format!("no route to the join target {target}: {error}; give --bind HOST")
-    })?;
+    let (source, target) = source_towards_any(&config.join)?;
     let why = format!("listening on {source}, the source address of the route to {target}");
     Ok((source.to_string(), Some(why)))
+}
+
+/// The address this machine would talk to the first of `targets` from to which it has a route.
+fn source_towards_any(targets: &[String]) -> Result<(IpAddr, &String), String> {
+    let mut troubles = Vec::new();
+    for target in targets {
+        match source_towards(target) {
+            Ok(source) => return Ok((source, target)),
+            Err(error) => troubles.push(format!("no route to the join target {target}: {error}")),
+        }
+    }
+    Err(format!("{}; give --bind HOST", troubles.join("; ")))
 }
 
 /// The address this machine would talk to `target` from. Sends nothing.
@@ -192,6 +199,15 @@ mod tests {
         assert!(!has_port("[::1]"));
         assert_eq!(with_port("::1", 1), "[::1]:1");
         assert_eq!(with_port("node.example", 1), "node.example:1");
+    }
+
+    #[test]
+    fn the_first_target_with_a_route_decides_where_a_joiner_listens() {
+        let targets = ["", "127.0.0.1:1"].map(str::to_owned);
+        let (source, target) = source_towards_any(&targets).expect("the second has a route");
+        assert_eq!((source, target), (IpAddr::V4(Ipv4Addr::LOCALHOST), &targets[1]));
+        let error = source_towards_any(&targets[..1]).expect_err("there is no route");
+        assert!(error.contains("--bind"), "{error}");
     }
 
     #[test]

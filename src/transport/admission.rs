@@ -64,11 +64,6 @@ impl Roll {
         }
         match hello.purpose {
             Purpose::Lane(_) => self.member(me, &hello.from)?,
-            // A member asks as a guest to have its new addresses noted: who was taken out meanwhile
-            // must not be taken for a newcomer. It may well ask itself.
-            Purpose::Guest if ![0, me.node].contains(&hello.from.node) => {
-                self.member(me, &hello.from)?;
-            }
             Purpose::Guest | Purpose::Probe => {}
         }
         Ok(accepted)
@@ -252,15 +247,6 @@ mod tests {
         let ours = Hello::new(identity(0, 8), Purpose::Guest);
         assert_eq!(code(&mut roll(), &ours), None);
         assert_eq!(code(&mut roll(), &guest(tag(7))), Some(RefusalCode::ForeignCluster));
-    }
-
-    #[test]
-    fn a_guest_that_was_a_member_is_no_newcomer() {
-        let guest = |node, of| Hello::new(identity(node, of), Purpose::Guest);
-        assert_eq!(code(&mut roll(), &guest(5, 5)), None);
-        assert_eq!(code(&mut roll(), &guest(1, 1)), None, "it may ask itself");
-        assert_eq!(code(&mut roll(), &guest(4, 4)), Some(RefusalCode::Removed));
-        assert_eq!(code(&mut roll(), &guest(5, 6)), Some(RefusalCode::OtherTag));
     }
 
     #[test]
