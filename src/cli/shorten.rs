@@ -25,13 +25,27 @@ pub(super) fn get(args: &GetArgs) -> Result<(), Error> {
 }
 
 fn get_url(args: &GetArgs) -> Result<String, Error> {
-    let answer = Client::new(&args.node.urls).ask(&Method::GET, &path(&args.key), &[])?;
+    let key = key(&args.key);
+    if key.is_empty() {
+        return Err(Error::new("the key is empty: give one that `put` printed"));
+    }
+    let answer = Client::new(&args.node.urls).ask(&Method::GET, &path(key), &[])?;
     match (answer.status, answer.location.as_deref()) {
         (301 | 302 | 307 | 308, Some(url)) => Ok(url.to_string()),
-        (404, _) => Err(Error::new(format!("there is no link {}", args.key))),
-        (410, _) => Err(Error::new(format!("the link {} is gone", args.key))),
-        (200, _) => Err(Error::new(format!("{} is a page and no link", args.key))),
+        (404, _) => Err(Error::new(format!("there is no link {key}"))),
+        (410, _) => Err(Error::new(format!("the link {key} is gone"))),
+        (200, _) => Err(Error::new(format!("{key} is a page and no link"))),
         _ => Err(Error::new(answer.problem())),
+    }
+}
+
+/// The key of a short link, which may be given whole, or as the path of the `Location` that a PUT
+/// was answered with.
+fn key(given: &str) -> &str {
+    let is_url = given.starts_with("http://") || given.starts_with("https://");
+    match given.rsplit_once('/') {
+        Some((_, key)) if is_url => key,
+        _ => given.strip_prefix('/').unwrap_or(given),
     }
 }
 
@@ -70,6 +84,9 @@ mod tests {
     fn get_gives_the_url_or_says_that_there_is_none() {
         let get = |key: &str| get_url(&GetArgs { key: key.into(), node: links() });
         assert_eq!(get("abcdefgh"), Ok("https://a.example/".into()));
+        assert_eq!(get("/abcdefgh"), Ok("https://a.example/".into()));
+        assert_eq!(get("http://10.0.0.1:7070/abcdefgh"), Ok("https://a.example/".into()));
+        assert!(get("").unwrap_err().to_string().contains("the key is empty"));
         assert_eq!(get("gonegone"), Err(Error::new("the link gonegone is gone")));
         assert_eq!(get("nonesuch"), Err(Error::new("there is no link nonesuch")));
     }

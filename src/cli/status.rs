@@ -95,7 +95,15 @@ fn ask_each(peers: &[Peer]) -> Vec<Row> {
         if peer.http.is_empty() {
             return Err(Error::new("it has not told its HTTP address yet"));
         }
-        Client::with_patience(std::slice::from_ref(&peer.http), PATIENCE).get_json(PATH)
+        let answer: Value =
+            Client::with_patience(std::slice::from_ref(&peer.http), PATIENCE).get_json(PATH)?;
+        match answer["node"]["id"].as_u64() {
+            // A wiped machine comes back as another node under the address of the old one.
+            Some(other) if other != peer.id => {
+                Err(Error::new(format!("node {other} answers at {}", peer.http)))
+            }
+            _ => Ok(answer),
+        }
     };
     std::thread::scope(|scope| {
         let asking: Vec<_> = peers.iter().map(|peer| scope.spawn(|| ask(peer))).collect();
@@ -248,6 +256,19 @@ mod tests {
     fn copies_that_differ_at_one_index_are_named() {
         let text = text(["aaaa", "bbbb"]);
         assert!(text.ends_with("n1 and n2 DIFFER at index 10: one of the copies is wrong\n"));
+    }
+
+    #[test]
+    fn another_node_under_a_members_address_does_not_speak_for_it() {
+        let members = Arc::new(OnceLock::<Vec<(u64, String)>>::new());
+        let known = Arc::clone(&members);
+        let base =
+            testing::serve(move |_| Reply::new(200, &account(5, "aa", known.get().unwrap())));
+        members.set(vec![(4, base.clone()), (5, base.clone())]).unwrap();
+        let rows = ask_all(&Client::new(std::slice::from_ref(&base)), Some(&base)).unwrap();
+        let error = rows[0].answer.as_ref().unwrap_err().to_string();
+        assert_eq!(error, format!("node 5 answers at {base}"));
+        assert!(rows[1].answer.is_ok());
     }
 
     #[test]

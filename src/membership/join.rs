@@ -31,13 +31,17 @@ pub struct JoinRequest {
     version: u16,
     /// Tag, name and addresses.
     pub info: MemberInfo,
+    /// The id that it has already, when it asks only to have its new addresses noted: if that was
+    /// taken out meanwhile, it must not be taken for a newcomer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<NodeId>,
 }
 
 impl JoinRequest {
-    /// A request in today's form.
+    /// A newcomer's request in today's form.
     #[must_use]
     pub fn new(info: MemberInfo) -> Self {
-        Self { version: VERSION, info }
+        Self { version: VERSION, info, member: None }
     }
 
     /// The request as bytes.
@@ -132,18 +136,30 @@ pub fn join(
     info: &MemberInfo,
     stop: &Receiver<()>,
 ) -> Result<Admission, JoinEnd> {
+    let request = JoinRequest::new(info.clone());
+    ask_until_admitted(targets, hello, &request, stop, "not joined yet")
+}
+
+/// `undone` says in the log what is still missing while nobody has agreed.
+fn ask_until_admitted(
+    targets: &[String],
+    hello: &dyn Fn() -> Hello,
+    request: &JoinRequest,
+    stop: &Receiver<()>,
+    undone: &str,
+) -> Result<Admission, JoinEnd> {
     let mut pause = Duration::from_millis(100);
-    let mut complaint = String::new();
+    let mut complaints = vec![String::new(); targets.len()];
     loop {
-        for target in targets {
-            match ask(target, hello, info) {
+        for (target, complaint) in targets.iter().zip(&mut complaints) {
+            match ask(target, hello, request) {
                 Ok(admission) => return Ok(admission),
                 Err(Trouble::Final(why)) => return Err(JoinEnd::Refused(why)),
                 Err(Trouble::Passing(why)) => {
-                    // One line per kind of trouble, not one per attempt.
-                    if why != complaint {
-                        log::warn!("not joined yet: {why}; asking again until it works");
-                        complaint = why;
+                    // One line per target and kind of trouble, not one per attempt.
+                    if why != *complaint {
+                        log::warn!("{undone}: {why}; asking again until it works");
+                        *complaint = why;
                     }
                 }
             }
@@ -176,10 +192,14 @@ impl From<CallError> for Trouble {
     }
 }
 
-fn ask(target: &str, hello: &dyn Fn() -> Hello, info: &MemberInfo) -> Result<Admission, Trouble> {
+fn ask(
+    target: &str,
+    hello: &dyn Fn() -> Hello,
+    request: &JoinRequest,
+) -> Result<Admission, Trouble> {
     let mut target = target.to_owned();
+    let request = request.encode();
     for _ in 0..=REDIRECTS_MAX {
-        let request = JoinRequest::new(info.clone()).encode();
         let bytes = guest::call(&target, hello(), &request, TIMEOUT).map_err(Trouble::from)?;
         let response = rmp_serde::from_slice(&bytes)
             .map_err(|_| Trouble::Passing(format!("{target} gave an answer that is no answer")))?;
@@ -199,11 +219,16 @@ fn ask(target: &str, hello: &dyn Fn() -> Hello, info: &MemberInfo) -> Result<Adm
 /// Lets the leader know about the new addresses of a member, by asking to join again under its old
 /// tag, on a thread of its own and for as long as it takes.
 pub fn announce(targets: Vec<String>, hello: Hello, info: MemberInfo) {
+    let request = JoinRequest { member: Some(hello.from.node), ..JoinRequest::new(info) };
     let asker = move || {
         let (_never, stop) = crossbeam_channel::bounded(0);
-        match join(&targets, &|| hello, &info, &stop) {
+        let undone = "the cluster has not been told this node's new addresses yet";
+        match ask_until_admitted(&targets, &|| hello, &request, &stop, undone) {
             Ok(_) => log::info!("told the cluster about this node's new addresses"),
-            Err(error) => log::warn!("cannot tell the cluster about new addresses: {error:?}"),
+            Err(JoinEnd::Refused(why)) => {
+                log::warn!("cannot tell the cluster this node's new addresses: {why}");
+            }
+            Err(JoinEnd::Stopped) => {}
         }
     };
     if let Err(error) = threads::spawn("announce", asker) {

@@ -236,16 +236,19 @@ impl Driver {
                 Ok(message) => self.replica.on_message(now, from, message),
                 Err(error) => {
                     self.metrics.inbox_dropped.inc();
-                    log::warn!("dropped a message of n{from} that cannot be read: {error}");
+                    log::warn!(
+                        "{}: dropped a message of n{from} that cannot be read: {error}",
+                        self.who()
+                    );
                 }
             },
             Inbound::Gone { peer, evidence } => {
-                log::info!("the process of n{peer} is gone: {evidence}");
+                log::info!("{}: the process of n{peer} is gone: {evidence}", self.who());
                 self.replica.on_gone(now, peer);
             }
             Inbound::Guest { conn, from, body } => self.on_guest(conn, from, &body),
             Inbound::Refused { peer, refusal } => {
-                log::warn!("n{peer} refuses this node: {}", refusal.reason);
+                log::warn!("{}: n{peer} refuses this node: {}", self.who(), refusal.reason);
             }
             Inbound::Up { peer, .. } => log::debug!("connected to n{peer}"),
             Inbound::Down { peer } => log::debug!("lost the connection to n{peer}"),
@@ -257,7 +260,7 @@ impl Driver {
         let request = match JoinRequest::decode(body) {
             Ok(request) => request,
             Err(why) => {
-                log::warn!("refused a join request from {from}: {why}");
+                log::warn!("{}: refused a join request from {from}: {why}", self.who());
                 self.answer(guest, &JoinResponse::Refused(why));
                 return;
             }
@@ -266,12 +269,21 @@ impl Driver {
             self.replica.send_on(guest);
             return;
         }
-        log::info!("{} at {} asks to join; dialling it back", request.info.name, request.info.peer);
+        let who = self.who();
+        let known = &self.replica.node().configuration().members;
+        if let Some(id) = request.member.filter(|id| !known.contains_key(id)) {
+            log::warn!("{who}: refused a join request from {from}: n{id} was taken out");
+            let why = format!("n{id} was taken out of the cluster");
+            self.answer(guest, &JoinResponse::Refused(why));
+            return;
+        }
+        let (name, peer) = (&request.info.name, &request.info.peer);
+        log::info!("{who}: {name} at {peer} asks to join; dialling it back");
         let (dial_back, transport) = (&self.dial_back, self.outputs.transport.clone());
         let started = dial_back.start(request.info, move |outcome| match outcome {
             Ok(info) => Some(Control::JoinVerified(guest, info)),
             Err(why) => {
-                log::warn!("refused a join request from {from}: {why}");
+                log::warn!("{who}: refused a join request from {from}: {why}");
                 transport.answer(guest, JoinResponse::Refused(why).encode().into());
                 None
             }
@@ -376,7 +388,7 @@ impl Driver {
     fn join_response(&self, reply: JoinReply) -> JoinResponse {
         match reply {
             JoinReply::Admitted { id, index, configuration } => {
-                log::info!("admitted n{id} by the configuration of entry {index}");
+                log::info!("{}: n{id} is a member as of configuration {index}", self.who());
                 JoinResponse::Admitted {
                     cluster: self.cluster,
                     epoch: self.epoch,
@@ -391,6 +403,12 @@ impl Driver {
             JoinReply::Retry(why) => JoinResponse::Retry(why),
             JoinReply::Refused(why) => JoinResponse::Refused(why),
         }
+    }
+
+    /// How every line of this thread begins: whose it is, and when in the cluster's own time.
+    fn who(&self) -> String {
+        let node = self.replica.node();
+        format!("n{}: term {}", node.id(), node.term())
     }
 
     fn report(&self, events: Vec<Event>) {

@@ -59,17 +59,24 @@ fn host(config: &NodeConfig) -> Result<(String, Option<String>), String> {
     if let Some(bind) = &config.bind {
         return Ok((bind.clone(), None));
     }
-    let Some(target) = config.join.first() else {
-        return Ok((Ipv4Addr::LOCALHOST.to_string(), None));
-    };
-    if config.http.is_some() && config.peer.is_some() {
+    if config.join.is_empty() || (config.http.is_some() && config.peer.is_some()) {
         return Ok((Ipv4Addr::LOCALHOST.to_string(), None));
     }
-    let source = source_towards(target).map_err(|error| {
-        format!("no route to the join target {target}: {error}; give --bind HOST")
-    })?;
+    let (source, target) = source_towards_any(&config.join)?;
     let why = format!("listening on {source}, the source address of the route to {target}");
     Ok((source.to_string(), Some(why)))
+}
+
+/// The address this machine would talk to the first of `targets` from to which it has a route.
+fn source_towards_any(targets: &[String]) -> Result<(IpAddr, &String), String> {
+    let mut troubles = Vec::new();
+    for target in targets {
+        match source_towards(target) {
+            Ok(source) => return Ok((source, target)),
+            Err(error) => troubles.push(format!("no route to the join target {target}: {error}")),
+        }
+    }
+    Err(format!("{}; give --bind HOST", troubles.join("; ")))
 }
 
 /// The address this machine would talk to `target` from. Sends nothing.
@@ -123,6 +130,9 @@ fn refusal(flag: &str, addr: &str, error: &io::Error) -> String {
 /// What peers are told to dial.
 fn advertised(flag: Option<&str>, bound: SocketAddr, name: &str) -> Result<String, String> {
     match flag {
+        Some(addr) if is_nobodys(addr) => Err(format!(
+            "{name} {addr} is no address that others could dial: give this machine's own"
+        )),
         Some(addr) if has_port(addr) => Ok(addr.to_owned()),
         Some(host) => Ok(with_port(host, bound.port())),
         None if bound.ip().is_unspecified() => Err(format!(
@@ -140,6 +150,13 @@ fn http_host(advertise: &str, http: SocketAddr) -> String {
     }
     let host = advertise.rsplit_once(':').map_or(advertise, |(host, _)| host);
     format!("{host}:{}", http.port())
+}
+
+/// Whether `addr`, with or without a port, is an address that no machine can have.
+fn is_nobodys(addr: &str) -> bool {
+    let bare = addr.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let ip = bare.or_else(|_| addr.parse::<SocketAddr>().map(|addr| addr.ip()));
+    ip.is_ok_and(|ip| ip.is_unspecified() || ip.is_multicast())
 }
 
 fn has_port(addr: &str) -> bool {
@@ -185,6 +202,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_target_with_a_route_decides_where_a_joiner_listens() {
+        let targets = ["", "127.0.0.1:1"].map(str::to_owned);
+        let (source, target) = source_towards_any(&targets).expect("the second has a route");
+        assert_eq!((source, target), (IpAddr::V4(Ipv4Addr::LOCALHOST), &targets[1]));
+        let error = source_towards_any(&targets[..1]).expect_err("there is no route");
+        assert!(error.contains("--bind"), "{error}");
+    }
+
+    #[test]
     fn tcp_and_udp_share_the_number() {
         let (tcp, udp) = bind_pair("127.0.0.1:0").expect("loopback has free ports");
         assert_eq!(
@@ -198,6 +224,10 @@ mod tests {
         let all = "0.0.0.0:7071".parse().expect("an address");
         let error = advertised(None, all, "--advertise").expect_err("nothing to dial");
         assert!(error.contains("--advertise"), "{error}");
+        for nobodys in ["0.0.0.0", "0.0.0.0:7071", "::", "[::]:7071", "224.0.0.1"] {
+            let error = advertised(Some(nobodys), all, "--advertise").expect_err(nobodys);
+            assert!(error.contains("--advertise"), "{error}");
+        }
         assert_eq!(advertised(Some("10.0.0.1"), all, "").as_deref(), Ok("10.0.0.1:7071"));
         assert_eq!(advertised(Some("n1.example:9"), all, "").as_deref(), Ok("n1.example:9"));
     }

@@ -228,7 +228,6 @@ impl Poller {
         let state = self.peer(peer);
         if state.complained.is_none_or(|last| now - last >= QUIET) {
             state.complained = Some(now);
-            log::info!("node {peer} refused our connection: {why}");
             self.event(Inbound::Refused { peer, refusal });
         }
         self.dial_failed(token, Failure::Unwelcome, why, now);

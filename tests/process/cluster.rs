@@ -1,6 +1,6 @@
 //! Three machines: joining, forwarding, and losing some of them.
 
-use crate::harness::{Cluster, eventually};
+use crate::harness::{Cluster, ask, eventually};
 
 #[test]
 fn any_node_takes_any_request() {
@@ -17,13 +17,12 @@ fn any_node_takes_any_request() {
         }
     }
     let node = &cluster.nodes[follower];
-    let redirected =
-        crate::harness::ask("PUT", &node.url("/?forward=redirect"), "http://a.example/");
+    let redirected = ask("PUT", &node.url("/?forward=redirect"), "http://a.example/");
     let redirected = redirected.unwrap();
     let leader = &cluster.nodes[cluster.leader()];
     assert_eq!(redirected.status, 307, "{}", redirected.body);
     assert!(redirected.header("location").unwrap().starts_with(&leader.http));
-    let refused = crate::harness::ask("PUT", &node.url("/?forward=refuse"), "http://a.example/");
+    let refused = ask("PUT", &node.url("/?forward=refuse"), "http://a.example/");
     let refused = refused.unwrap();
     assert_eq!(refused.status, 409);
     assert!(refused.body.contains("leaderId"), "{}", refused.body);
@@ -195,4 +194,20 @@ fn leadership_is_handed_over_and_members_leave_for_good() {
         .unwrap();
     let text = String::from_utf8_lossy(&gone.stderr);
     assert!(text.contains("taken out"), "{text}");
+}
+
+#[test]
+fn a_removed_node_that_comes_back_elsewhere_is_no_newcomer() {
+    let mut cluster = Cluster::start(3);
+    let gone = cluster.follower();
+    let id = cluster.nodes[gone].json("/api/status").unwrap()["node"]["id"].clone();
+    cluster.nodes[gone].kill();
+    let leader = cluster.leader();
+    let path = format!("/v1/operator/raft/peer?id={id}");
+    let answer = ask("DELETE", &cluster.nodes[leader].url(&path), "").unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    cluster.nodes[gone].restart_elsewhere();
+    assert!(cluster.nodes[gone].ended().success());
+    let status = cluster.nodes[leader].json("/api/status").unwrap();
+    assert_eq!(status["node"]["members"].as_array().unwrap().len(), 2, "{status}");
 }
