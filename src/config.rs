@@ -44,6 +44,27 @@ pub struct NodeConfig {
     pub timing: Timing,
 }
 
+impl Default for NodeConfig {
+    /// What a start without flags means.
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./bowline-data"),
+            bind: None,
+            http: None,
+            peer: None,
+            advertise: None,
+            advertise_http: None,
+            join: Vec::new(),
+            bootstrap: false,
+            name: None,
+            front: Front::Mio,
+            http_threads: 2,
+            request_timeout: Duration::from_secs(5),
+            timing: Timing::LAN,
+        }
+    }
+}
+
 /// The pace of the consensus protocol. All nodes of a cluster should use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {

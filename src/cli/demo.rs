@@ -22,8 +22,9 @@ use signal_hook::iterator::Signals;
 use ureq::http::Method;
 
 use super::args::DemoArgs;
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::{Error, print};
+use crate::config::ClusterConfig;
 
 /// How long nodes get to come up, and to stop.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -365,13 +366,23 @@ fn wait_until_ready(urls: &[String]) -> bool {
     urls.iter().all(|url| {
         let client = Client::new(std::slice::from_ref(url));
         loop {
-            match client.ask(&Method::GET, "/readyz", &[]) {
-                Ok(answer) if answer.status == 200 => return true,
-                _ if Instant::now() >= deadline => return false,
-                _ => std::thread::sleep(Duration::from_millis(100)),
+            match is_ready(&client, urls.len()) {
+                true => return true,
+                false if Instant::now() >= deadline => return false,
+                false => std::thread::sleep(Duration::from_millis(100)),
             }
         }
     })
+}
+
+/// Whether a node serves and knows of as many voters as it can have: who kills one before that may
+/// have killed the cluster.
+fn is_ready(client: &Client, nodes: usize) -> bool {
+    let ready = client.ask(&Method::GET, "/readyz", &[]);
+    let voters = client.ask(&Method::GET, "/v1/operator/raft/configuration", &[]);
+    let voting = |answer: Answer| answer.text().matches("\"Voter\":true").count();
+    ready.is_ok_and(|answer| answer.status == 200)
+        && voters.is_ok_and(|answer| voting(answer) >= nodes.min(ClusterConfig::DEFAULT.voters_max))
 }
 
 #[cfg(test)]
@@ -381,7 +392,7 @@ mod tests {
 
     /// A stand-in for the program: notes its flags, says where it listens, and stays.
     fn fake_node(dir: &Path) -> OsString {
-        let base = testing::serve(|_| Reply::new(200, "ready"));
+        let base = testing::serve(|_| Reply::new(200, &"\"Voter\":true".repeat(9)));
         let script = format!(
             "#!/bin/sh\n\
              mkdir -p \"$2\" && echo \"$*\" >> \"$2/flags\"\n\

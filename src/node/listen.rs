@@ -50,6 +50,73 @@ pub fn bind(config: &NodeConfig) -> Result<Listeners, String> {
     Ok(Listeners { http, peer, gossip, advertise, advertise_http, chosen })
 }
 
+/// Where a member listened before it was restarted: without flags it does so again, since that is
+/// where the others look for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    http: String,
+    peer: String,
+    advertise: String,
+    advertise_http: String,
+}
+
+impl Addresses {
+    /// Those of sockets that are bound.
+    ///
+    /// # Errors
+    /// When the system does not tell where they are.
+    pub fn of(listeners: &Listeners) -> Result<Self, String> {
+        Ok(Self {
+            http: local(&listeners.http)?.to_string(),
+            peer: local(&listeners.peer)?.to_string(),
+            advertise: listeners.advertise.clone(),
+            advertise_http: listeners.advertise_http.clone(),
+        })
+    }
+
+    /// The text for the data directory, one address a line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { http, peer, advertise, advertise_http } = self;
+        format!(
+            "http {http}\npeer {peer}\nadvertise {advertise}\nadvertise-http {advertise_http}\n"
+        )
+    }
+
+    /// Reads such a text; none when it is not whole.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let line = |name| {
+            let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
+            text.lines().find_map(value)
+        };
+        Some(Self {
+            http: line("http")?,
+            peer: line("peer")?,
+            advertise: line("advertise")?,
+            advertise_http: line("advertise-http")?,
+        })
+    }
+
+    /// The settings with these addresses where no flag says otherwise.
+    #[must_use]
+    pub fn complete(self, config: &NodeConfig) -> NodeConfig {
+        let mut config = config.clone();
+        if config.bind.is_some() {
+            return config;
+        }
+        if config.peer.is_none() {
+            config.peer = Some(self.peer);
+            config.advertise.get_or_insert(self.advertise);
+        }
+        if config.http.is_none() {
+            config.http = Some(self.http);
+            config.advertise_http.get_or_insert(self.advertise_http);
+        }
+        config
+    }
+}
+
 fn local(listener: &TcpListener) -> Result<SocketAddr, String> {
     listener.local_addr().map_err(|error| format!("a bound socket has no address: {error}"))
 }
@@ -208,6 +275,25 @@ mod tests {
         assert_eq!((source, target), (IpAddr::V4(Ipv4Addr::LOCALHOST), &targets[1]));
         let error = source_towards_any(&targets[..1]).expect_err("there is no route");
         assert!(error.contains("--bind"), "{error}");
+    }
+
+    #[test]
+    fn a_member_listens_again_where_it_did() {
+        let addresses = Addresses {
+            http: "10.0.0.1:7070".to_owned(),
+            peer: "10.0.0.1:7071".to_owned(),
+            advertise: "n1.example:7071".to_owned(),
+            advertise_http: "https://links.example".to_owned(),
+        };
+        assert_eq!(Addresses::parse(&addresses.text()), Some(addresses.clone()));
+        assert_eq!(Addresses::parse("http 1.2.3.4:5\n"), None);
+        let config = NodeConfig::default();
+        let again = addresses.clone().complete(&config);
+        assert_eq!(again.peer.as_deref(), Some("10.0.0.1:7071"));
+        assert_eq!(again.advertise.as_deref(), Some("n1.example:7071"));
+        assert_eq!(again.advertise_http.as_deref(), Some("https://links.example"));
+        let elsewhere = NodeConfig { bind: Some("10.0.0.9".to_owned()), ..config };
+        assert_eq!(addresses.complete(&elsewhere).peer, None, "a flag has the last word");
     }
 
     #[test]

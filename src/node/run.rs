@@ -18,7 +18,7 @@ use super::banner::Banner;
 use super::boot::{self, Beginning, Recovered, StartError};
 use super::dial_back::DialBack;
 use super::driver::{Driver, End, Inputs, Outputs};
-use super::listen::{self, Listeners};
+use super::listen::{self, Addresses, Listeners};
 use super::peers::{self, Peers};
 use super::running::Running;
 use super::{Client, Clock, Completions, Status, log_reader, log_writer};
@@ -55,12 +55,23 @@ const STABLE_TIMEOUTS: u64 = 2;
 /// Why it could not start, or had to stop.
 pub fn run(config: &NodeConfig, stop: &Receiver<()>) -> Result<(), StartError> {
     let data = DataDir::open(&config.data).map_err(StartError::failed)?;
+    let config = &where_it_listened(config, &data)?;
     let listeners = listen::bind(config).map_err(StartError::Failed)?;
     let on_loopback = is_loopback(&listeners);
     let beginning = boot::beginning(config, data.identity(), on_loopback)?;
     let mut node = Node::prepare(config, data, listeners, on_loopback)?;
     node.greet(beginning);
     if node.begin(beginning, stop)? { node.start()?.live(stop) } else { Ok(()) }
+}
+
+/// A member listens where it did before, as far as no flag says otherwise.
+fn where_it_listened(config: &NodeConfig, data: &DataDir) -> Result<NodeConfig, StartError> {
+    if data.identity().node.is_none() {
+        return Ok(config.clone());
+    }
+    let text = data.addresses().map_err(StartError::failed)?;
+    let addresses = text.as_deref().and_then(Addresses::parse);
+    Ok(addresses.map_or_else(|| config.clone(), |addresses| addresses.complete(config)))
 }
 
 fn is_loopback(listeners: &Listeners) -> bool {
@@ -100,6 +111,8 @@ impl<'a> Node<'a> {
         listeners: Listeners,
         on_loopback: bool,
     ) -> Result<Self, StartError> {
+        let addresses = Addresses::of(&listeners).map_err(StartError::Failed)?;
+        data.set_addresses(&addresses.text()).map_err(StartError::failed)?;
         let metrics = Arc::new(Metrics::default());
         let tag = data.identity().tag;
         let name =

@@ -16,6 +16,7 @@ use crate::ids::{ClusterId, Id128, InstanceTag};
 const LOCK: &str = "LOCK";
 const IDENTITY: &str = "identity";
 const HINT: &str = "hint";
+const ADDRESSES: &str = "addresses";
 /// What a freshly made file system puts into its root.
 const LOST_FOUND: &str = "lost+found";
 
@@ -251,6 +252,31 @@ impl DataDir {
         write_identity(&self.path, &identity)?;
         self.identity = identity;
         Ok(())
+    }
+
+    /// Where the node listened last, as it wrote it down; none if it never did.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read.
+    pub fn addresses(&self) -> Result<Option<String>, OpenError> {
+        let path = self.path.join(ADDRESSES);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(OpenError::Io { action: "read", path, source }),
+        }
+    }
+
+    /// Writes down where the node listens.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old text then stands.
+    pub fn set_addresses(&self, text: &str) -> Result<(), OpenError> {
+        files::replace(&self.path, ADDRESSES, text.as_bytes()).map_err(|source| OpenError::Io {
+            action: "write",
+            path: self.path.join(ADDRESSES),
+            source,
+        })
     }
 
     /// The last hint that was kept, if there is a whole one. It is only a hint: a damaged one is none.

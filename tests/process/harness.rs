@@ -124,12 +124,24 @@ impl Node {
         self.restart();
     }
 
+    /// Starts it again without a word about where to listen.
+    pub fn restart_without_addresses(&mut self) {
+        let (http, peer) = (self.http.clone(), self.peer.clone());
+        (self.http, self.peer) = (String::new(), String::new());
+        self.restart();
+        assert_eq!((&self.http, &self.peer), (&http, &peer), "it listens where it did");
+    }
+
     fn launch(&mut self) {
+        let addresses = match self.peer.as_str() {
+            "" => vec![],
+            peer => vec!["--http", self.http.trim_start_matches("http://"), "--peer", peer],
+        };
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut child = bowline()
             .arg("--data")
             .arg(&self.data)
-            .args(["--http", self.http.trim_start_matches("http://"), "--peer", &self.peer])
+            .args(addresses)
             .args(&self.flags)
             .stdout(Stdio::piped())
             .stderr(log)
