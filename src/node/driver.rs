@@ -428,7 +428,11 @@ impl Driver {
                 }
                 _ => {}
             }
-            log::info!("n{id}: {event}");
+            match event {
+                // These name their term themselves: it may be another one by now.
+                Event::Raft(event) => log::info!("n{id}: {event}"),
+                event => log::info!("{}: {event}", self.who()),
+            }
         }
     }
 
