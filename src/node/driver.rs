@@ -22,11 +22,11 @@ use super::peers::Peers;
 use super::publish::Publisher;
 use super::{Clock, Status};
 use crate::ids::ClusterId;
-use crate::membership::{GossipCommand, JoinRequest, JoinResponse, Reconciler, Roster};
+use crate::membership::{GossipCommand, Reconciler, Roster};
 use crate::metrics::Metrics;
 use crate::raft::{self, Index, MemberInfo, Micros, NodeId, Persisted, RoleKind};
 use crate::replica::{
-    AdminRequest, Answer, Event, GuestId, JoinReply, LogRequest, PeerMessage, Replica, Work,
+    AdminRequest, Answer, Event, GuestId, LogRequest, PeerMessage, Replica, Work,
 };
 use crate::threads;
 use crate::transport::{self, Inbound, Lane};
@@ -255,49 +255,6 @@ impl Driver {
         }
     }
 
-    /// A node wants to join: the leader dials it back first, others send it on.
-    fn on_guest(&mut self, guest: GuestId, from: std::net::SocketAddr, body: &[u8]) {
-        let request = match JoinRequest::decode(body) {
-            Ok(request) => request,
-            Err(why) => {
-                log::warn!("{}: refused a join request from {from}: {why}", self.who());
-                self.answer(guest, &JoinResponse::Refused(why));
-                return;
-            }
-        };
-        if self.replica.node().role_kind() != RoleKind::Leader {
-            self.replica.send_on(guest);
-            return;
-        }
-        let who = self.who();
-        let known = &self.replica.node().configuration().members;
-        if let Some(id) = request.member.filter(|id| !known.contains_key(id)) {
-            log::warn!("{who}: refused a join request from {from}: n{id} was taken out");
-            let why = format!("n{id} was taken out of the cluster");
-            self.answer(guest, &JoinResponse::Refused(why));
-            return;
-        }
-        let (name, peer) = (&request.info.name, &request.info.peer);
-        log::info!("{who}: {name} at {peer} asks to join; dialling it back");
-        let (dial_back, transport) = (&self.dial_back, self.outputs.transport.clone());
-        let started = dial_back.start(request.info, move |outcome| match outcome {
-            Ok(info) => Some(Control::JoinVerified(guest, info)),
-            Err(why) => {
-                log::warn!("{who}: refused a join request from {from}: {why}");
-                transport.answer(guest, JoinResponse::Refused(why).encode().into());
-                None
-            }
-        });
-        if !started {
-            let busy = "too many nodes join at once".to_owned();
-            self.answer(guest, &JoinResponse::Retry(busy));
-        }
-    }
-
-    fn answer(&self, guest: GuestId, response: &JoinResponse) {
-        self.outputs.transport.answer(guest, response.encode().into());
-    }
-
     fn on_log_done(&mut self, done: LogDone) -> Result<(), String> {
         match done {
             LogDone::Persisted(all) => {
@@ -344,8 +301,7 @@ impl Driver {
         }
         self.complete(effects.answers);
         for (guest, reply) in effects.joins {
-            let response = self.join_response(reply);
-            self.answer(guest, &response);
+            self.answer_guest(guest, reply);
         }
         self.report(effects.events);
     }
@@ -385,28 +341,8 @@ impl Driver {
         self.outputs.completions.deliver(answers.into_iter().map(completion).collect());
     }
 
-    fn join_response(&self, reply: JoinReply) -> JoinResponse {
-        match reply {
-            JoinReply::Admitted { id, index, configuration } => {
-                log::info!("{}: n{id} is a member as of configuration {index}", self.who());
-                JoinResponse::Admitted {
-                    cluster: self.cluster,
-                    epoch: self.epoch,
-                    id,
-                    index,
-                    configuration,
-                    by: self.replica.node().id(),
-                    roster: self.roster.encoded(),
-                }
-            }
-            JoinReply::Redirect(leader) => JoinResponse::Redirect(leader),
-            JoinReply::Retry(why) => JoinResponse::Retry(why),
-            JoinReply::Refused(why) => JoinResponse::Refused(why),
-        }
-    }
-
     /// How every line of this thread begins: whose it is, and when in the cluster's own time.
-    fn who(&self) -> String {
+    pub(super) fn who(&self) -> String {
         let node = self.replica.node();
         format!("n{}: term {}", node.id(), node.term())
     }

@@ -17,6 +17,7 @@ mod client;
 mod clock;
 mod dial_back;
 mod driver;
+mod guests;
 mod listen;
 pub mod log_reader;
 pub mod log_writer;

@@ -20,6 +20,7 @@
 //! `writes` and `reads`; admission of new nodes is in `joins`.
 
 mod admin;
+mod effects;
 mod event;
 mod joins;
 mod message;
@@ -33,6 +34,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+pub use effects::{Answer, Effects, LogRequest, Request, Work};
 pub use event::Event;
 pub use joins::{GuestId, JoinReply};
 pub use message::{AdminRequest, PeerMessage, Refusal};
@@ -41,90 +43,14 @@ pub use options::Options;
 use crate::error::{Failure, Reason};
 use crate::ids::{Ticket, WriteId};
 use crate::raft::{
-    Boot, Change, Entry, Envelope, Index, LogRead, Micros, Node, NodeId, Now, Payload, Persisted,
-    ReadState, Ready, RoleKind, Write,
+    Boot, Change, Entry, Envelope, Index, Micros, Node, NodeId, Now, Payload, Persisted, ReadState,
+    Ready, RoleKind,
 };
 use admin::Admin;
 use joins::Joins;
 use reads::Reads;
 pub use writes::Registration;
 use writes::Writes;
-
-/// What a client of this node asks for.
-#[derive(Clone, Debug)]
-pub enum Request {
-    /// Apply this command exactly once.
-    Write(Bytes),
-    /// Tell when the state is as fresh as the cluster was when this was asked.
-    ReadIndex,
-    /// Do something with the cluster itself; only the leader can.
-    Admin(AdminRequest),
-}
-
-/// How a request ended that the applier does not answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It was done.
-    Done,
-    /// It failed.
-    Failed(Failure),
-}
-
-/// Work for the applier, strictly in this order.
-#[derive(Clone, Debug)]
-pub enum Work {
-    /// Apply the entry; when there is a ticket, give the reply to it.
-    Entry(Entry, Option<Ticket>),
-    /// Everything a reader has to see has been applied: tell these.
-    Readable(Vec<Ticket>),
-}
-
-/// Entries wanted back from the log on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogRequest {
-    /// For a follower; goes back to [`Replica::on_log_read`].
-    Follower(LogRead),
-    /// For the applier.
-    Apply {
-        /// First index wanted.
-        first: Index,
-        /// Last index wanted.
-        last: Index,
-        /// Bytes of payload at most (but at least one entry).
-        bytes_max: usize,
-    },
-}
-
-impl LogRequest {
-    /// (first index, last index, bytes of payload at most).
-    #[must_use]
-    pub fn range(&self) -> (Index, Index, usize) {
-        match *self {
-            Self::Follower(LogRead { first, last, bytes_max, .. })
-            | Self::Apply { first, last, bytes_max } => (first, last, bytes_max),
-        }
-    }
-}
-
-/// All the work that came of the inputs since it was last taken.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Leave first: they wait for no disk.
-    pub messages: Vec<(NodeId, PeerMessage)>,
-    /// Go to the log in this order, each with the commit index known at the time. Each is answered
-    /// by exactly one [`Replica::on_persisted`].
-    pub writes: Vec<(Write, Index)>,
-    /// Entries to read back.
-    pub log_reads: Vec<LogRequest>,
-    /// Goes to the applier.
-    pub work: Vec<Work>,
-    /// Answers that the applier has no part in.
-    pub answers: Vec<(Ticket, Answer)>,
-    /// Answers to nodes that want to join.
-    pub joins: Vec<(GuestId, JoinReply)>,
-    /// What happened, for log lines and counters.
-    pub events: Vec<Event>,
-}
 
 /// One node's replica of the log. See the module's text for the contract.
 pub struct Replica {
