@@ -6,7 +6,7 @@ use crate::raft::{Configuration, Index, MemberRole, Micros, NEVER, Node, NodeId,
 use crate::replica::Replica;
 
 /// Numbers alone are shown at most this often, in µs; what a person acts on, at once.
-const PAUSE_US: u64 = 20_000;
+const PAUSE_US: u64 = 5_000;
 /// Without a leader for this long after its start, a node serves what it has, marked as stale.
 const STALE_AFTER_US: u64 = 5_000_000;
 
