@@ -43,7 +43,8 @@ const NAP_MAX: Duration = Duration::from_secs(1);
 pub enum Control {
     /// A joiner was dialled back and is what it says.
     JoinVerified(GuestId, MemberInfo),
-    /// Hand leadership over if this node leads; the sender is told (by a drop) when it does not.
+    /// The node is about to stop: say so to whoever asks whether it is ready, and hand leadership
+    /// over if it leads; the sender is told (by a drop) when it does not.
     HandOver(Sender<()>),
     /// Stop.
     Stop,
@@ -122,6 +123,8 @@ pub struct Driver {
     pub dial_back: DialBack,
     /// Whom the transport is told to keep connections to.
     pub peers: Peers,
+    /// The node is about to stop.
+    pub stopping: bool,
 }
 
 /// Frames that go the same way.
@@ -278,6 +281,7 @@ impl Driver {
                 self.replica.on_join(self.clock.now(), guest, info);
             }
             Control::HandOver(done) => {
+                self.stopping = true;
                 if self.replica.hand_over_leadership(self.clock.now()) {
                     *handing_over = Some(done);
                 }
@@ -374,7 +378,7 @@ impl Driver {
 
     fn publish(&mut self, publisher: &mut Publisher) {
         let now = self.clock.now().mono;
-        if let Some(status) = publisher.next(now, &self.replica) {
+        if let Some(status) = publisher.next(now, &self.replica, self.stopping) {
             *self.status.write() = Arc::new(status);
         }
         let changed = publisher.new_configuration(self.replica.node());

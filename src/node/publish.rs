@@ -61,7 +61,7 @@ impl Publisher {
     }
 
     /// The status to show now, if it is time to.
-    pub fn next(&mut self, now: Micros, replica: &Replica) -> Option<Status> {
+    pub fn next(&mut self, now: Micros, replica: &Replica, stopping: bool) -> Option<Status> {
         let node = replica.node();
         let started = *self.started.get_or_insert(now);
         let caught_up = replica.caught_up();
@@ -70,7 +70,7 @@ impl Publisher {
         } else if node.leader().is_none() && now.0 >= started.0 + STALE_AFTER_US {
             self.serving_stale = true;
         }
-        let phase = phase(node);
+        let phase = if stopping { Phase::Stopping } else { phase(node) };
         let essence = (
             node.term(),
             phase,
@@ -137,4 +137,48 @@ fn members(node: &Node) -> Vec<MemberStatus> {
         }
     };
     node.configuration().members.iter().map(status).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::raft::{Boot, HardState, Now};
+    use crate::replica::{Options, Registration};
+
+    fn replica() -> Replica {
+        let boot = Boot {
+            id: 1,
+            hard_state: HardState::default(),
+            configurations: Vec::new(),
+            term_runs: Vec::new(),
+            last_index: 0,
+            tail: Vec::new(),
+            commit: 0,
+            last_clock_ms: 0,
+        };
+        let registration = Registration { nonce: 1, command: Bytes::new() };
+        Replica::new(Options::default(), boot, 0, registration, Now::default())
+    }
+
+    #[test]
+    fn who_stops_says_so_at_once() {
+        let replica = replica();
+        let mut publisher = Publisher::new(ClusterId::default(), "n1".to_owned());
+        let phase = |status: Option<Status>| status.map(|status| status.phase);
+        assert_eq!(phase(publisher.next(Micros(1), &replica, false)), Some(Phase::Learner));
+        assert_eq!(phase(publisher.next(Micros(2), &replica, false)), None, "nothing has changed");
+        assert_eq!(phase(publisher.next(Micros(3), &replica, true)), Some(Phase::Stopping));
+    }
+
+    #[test]
+    fn without_a_leader_it_serves_what_it_has_after_a_while() {
+        let replica = replica();
+        let mut publisher = Publisher::new(ClusterId::default(), "n1".to_owned());
+        let stale = |status: Option<Status>| status.map(|status| status.serving_stale);
+        assert_eq!(stale(publisher.next(Micros(1), &replica, false)), Some(false));
+        let later = Micros(1 + STALE_AFTER_US);
+        assert_eq!(stale(publisher.next(later, &replica, false)), Some(true));
+    }
 }

@@ -340,6 +340,7 @@ impl<'a> Node<'a> {
                 control_in.clone(),
             ),
             peers: Peers::default(),
+            stopping: false,
         }
         .spawn()
         .map_err(spawned)?;

@@ -179,7 +179,11 @@ fn leadership_is_handed_over_and_members_leave_for_good() {
         eventually("the others know", || {
             let status = stays.json("/api/status")?;
             let members = status["node"]["members"].as_array().ok_or("no list")?.clone();
-            let left = stays.get("/metrics")?.body.contains("bowline_roster{status=\"left\"} ");
+            let metrics = stays.get("/metrics")?.body;
+            let left = metrics.lines().find_map(|line| {
+                line.strip_prefix("bowline_roster{status=\"left\"} ")?.parse::<u64>().ok()
+            });
+            let left = left > Some(0);
             let gone = members.iter().all(|member| member["id"] != id);
             if gone && left { Ok(()) } else { Err(format!("{members:?}")) }
         });
