@@ -206,7 +206,6 @@ pub(crate) struct Shared {
 pub(crate) struct Wishes {
     identity: Option<Identity>,
     peers: Option<(Vec<Peer>, u64)>,
-    redial: BTreeSet<u64>,
     /// Connections that a sender found broken.
     broken: BTreeSet<usize>,
     stop: bool,
@@ -265,13 +264,6 @@ impl Handle {
     /// Connections of nodes that are not in it end, unless their ids are above `newest_index`.
     pub fn set_peers(&self, peers: Vec<Peer>, newest_index: u64) {
         self.wish(|wishes| wishes.peers = Some((peers, newest_index)));
-    }
-
-    /// Dials a peer now, where no connection stands, instead of after its pause.
-    pub fn redial(&self, id: u64) {
-        if self.shared.links.read().contains_key(&id) {
-            self.wish(|wishes| wishes.redial.insert(id));
-        }
     }
 
     /// Whether the control lane to a peer stands.

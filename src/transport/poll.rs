@@ -225,8 +225,7 @@ impl Poller {
 
     /// Does what was wished and takes in resolved names; false when the end is wished.
     fn obey(&mut self, now: Instant) -> bool {
-        let Wishes { identity, peers, redial, broken, stop } =
-            mem::take(&mut *self.shared.wishes.lock());
+        let Wishes { identity, peers, broken, stop } = mem::take(&mut *self.shared.wishes.lock());
         if stop {
             return false;
         }
@@ -238,9 +237,6 @@ impl Poller {
         }
         if let Some((peers, newest_index)) = peers {
             self.take_list(peers, newest_index, now);
-        }
-        for id in redial.into_iter().filter(|id| self.peers.contains_key(id)).collect::<Vec<_>>() {
-            Lane::ALL.into_iter().for_each(|lane| self.dial_now(id, lane, now));
         }
         while let Ok(lookup) = self.resolver.addresses.try_recv() {
             self.resolved(lookup, now);
