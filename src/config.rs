@@ -42,6 +42,53 @@ pub struct NodeConfig {
     pub request_timeout: Duration,
     /// The pace of the protocol.
     pub timing: Timing,
+    /// What the node may take of its disk, and what it expects of it.
+    pub disk: DiskConfig,
+}
+
+/// What a node may take of its disk, and what it expects of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// A write to the log that takes longer than this means that the disk hangs: the node leads no
+    /// more. At least two election timeouts.
+    pub stall: Duration,
+    /// When a write has hung for this long, the process ends.
+    pub stall_exit: Duration,
+    /// Bytes of one file of the log; three of them are made ahead at most.
+    pub segment_bytes: u64,
+    /// Bytes of the log that are kept for followers that lag behind, when the state no longer needs
+    /// them.
+    pub log_keep_bytes: u64,
+    /// Bytes of the log beyond which it is purged even if that means that a follower under way has to
+    /// fetch the state again.
+    pub log_max_bytes: u64,
+    /// Free bytes of the file system below which client writes are refused.
+    pub reserve_bytes: u64,
+    /// Bytes of the data directory beyond which client writes are refused; 0 for no such bound.
+    pub data_max_bytes: u64,
+    /// Bytes per second that are sent of a state to other nodes, in all.
+    pub snapshot_rate: u64,
+    /// Bytes per second that the scrub reads.
+    pub scrub_rate: u64,
+    /// Time between two scrubs; zero for none.
+    pub scrub_every: Duration,
+}
+
+impl Default for DiskConfig {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(1),
+            stall_exit: Duration::from_secs(30),
+            segment_bytes: 64 << 20,
+            log_keep_bytes: 256 << 20,
+            log_max_bytes: 2 << 30,
+            reserve_bytes: 128 << 20,
+            data_max_bytes: 0,
+            snapshot_rate: 64 << 20,
+            scrub_rate: 16 << 20,
+            scrub_every: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
 }
 
 impl Default for NodeConfig {
@@ -61,6 +108,7 @@ impl Default for NodeConfig {
             http_threads: 2,
             request_timeout: Duration::from_secs(5),
             timing: Timing::LAN,
+            disk: DiskConfig::default(),
         }
     }
 }

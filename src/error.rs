@@ -22,6 +22,8 @@ pub enum Reason {
     NoLeader,
     /// A bounded queue was full; the node or the leader is overloaded.
     Busy,
+    /// The disks of the leader, or of too many voters, have no room for another write.
+    DiskFull,
     /// The deadline passed.
     Deadline,
     /// The node is stopping or has not joined a cluster yet.
@@ -58,6 +60,9 @@ impl fmt::Display for Failure {
         let reason = match &self.reason {
             Reason::NoLeader => "the cluster has no leader at the moment",
             Reason::Busy => "this node has too much to do at the moment",
+            Reason::DiskFull => {
+                "the disks of a majority have no room left; free space or add a larger one"
+            }
             Reason::Deadline => "the request's time ran out",
             Reason::Unavailable => "this node is not serving at the moment",
             Reason::Refused(why) => why,

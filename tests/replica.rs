@@ -36,6 +36,8 @@ impl One {
             tail: vec![entry],
             commit: 1,
             last_clock_ms: 0,
+            start: (0, 0),
+            recovering: false,
         };
         let now = Now { mono: Micros(60_000_000), wall_ms: 1 };
         let registration = Registration { nonce: 7, command: b"register".as_slice().into() };

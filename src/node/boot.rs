@@ -191,6 +191,8 @@ pub fn recover(
         tail: recovered.tail,
         commit: recovered.commit.max(applied),
         last_clock_ms: recovered.last_clock_ms,
+        start: (0, 0),
+        recovering: false,
     };
     Ok(Recovered { boot, writer, reader, vote })
 }

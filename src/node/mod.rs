@@ -32,7 +32,7 @@ pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
 pub use clock::Clock;
 pub use run::run;
-pub use status::{MemberStatus, Phase, Status};
+pub use status::{DiskHealth, MemberStatus, Phase, Status};
 
 /// The state as readers see it; named here for those who must not name the storage.
 pub use crate::storage::View;

@@ -100,6 +100,7 @@ impl Publisher {
             caught_up,
             serving_stale: self.serving_stale,
             pending_writes: u64::try_from(replica.pending_writes()).unwrap_or(u64::MAX),
+            ..Status::default()
         })
     }
 }
@@ -157,6 +158,8 @@ mod tests {
             tail: Vec::new(),
             commit: 0,
             last_clock_ms: 0,
+            start: (0, 0),
+            recovering: false,
         };
         let registration = Registration { nonce: 1, command: Bytes::new() };
         Replica::new(Options::default(), boot, 0, registration, Now::default())

@@ -42,6 +42,19 @@ pub struct MemberStatus {
     pub active: Option<bool>,
 }
 
+/// How a node's disk does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskHealth {
+    /// As it should.
+    #[default]
+    Ok,
+    /// It has no room for more than what keeps the node going: writes are refused.
+    Full,
+    /// A write to the log has not come to its end for too long.
+    Stalled,
+}
+
 /// A node's own account of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Status {
@@ -74,6 +87,15 @@ pub struct Status {
     pub serving_stale: bool,
     /// Writes of clients of this node that wait for their answer.
     pub pending_writes: u64,
+    /// How its disk does.
+    pub disk: DiskHealth,
+    /// Why its log may have lost something it acknowledged: until a leader has replaced that, it does
+    /// not vote.
+    pub recovering: Option<String>,
+    /// Why its state is not to be trusted: until it is fetched anew, the node serves nothing.
+    pub state_lost: Option<String>,
+    /// The log begins behind this index.
+    pub log_start: u64,
 }
 
 impl Status {

@@ -186,6 +186,9 @@ impl RawNode<Candidate> {
             | Message::AppendRejected { .. }
             | Message::HeartbeatResponse { .. }
             | Message::ReadIndexResponse { .. }
+            | Message::FetchState { .. }
+            | Message::Recovering { .. }
+            | Message::RecoverTo { .. }
             | Message::TimeoutNow => self.into(),
             Message::PreVote { .. } | Message::Removed { .. } => {
                 unreachable!("handled alike in every role")

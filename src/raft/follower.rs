@@ -130,7 +130,7 @@ impl RawNode<Follower> {
                 } else if self.hear(from, name) {
                     let last_index = self.log.durable();
                     self.advance_commit(commit);
-                    self.send(from, Message::HeartbeatResponse { round, last_index });
+                    self.send(from, Message::HeartbeatResponse { round, last_index, full: false });
                 }
             }
             Message::Vote { last_index, last_term, .. } => {
@@ -158,6 +158,8 @@ impl RawNode<Follower> {
             | Message::AppendAccepted { .. }
             | Message::AppendRejected { .. }
             | Message::HeartbeatResponse { .. } => {}
+            Message::FetchState { .. } | Message::Recovering { .. } | Message::RecoverTo { .. } => {
+            }
             Message::PreVote { .. } | Message::Removed { .. } => {
                 unreachable!("handled alike in every role")
             }

@@ -200,6 +200,9 @@ impl RawNode<Leader> {
             Message::VoteResponse { .. }
             | Message::PreVoteResponse { .. }
             | Message::ReadIndexResponse { .. }
+            | Message::FetchState { .. }
+            | Message::Recovering { .. }
+            | Message::RecoverTo { .. }
             | Message::TimeoutNow => {}
             Message::PreVote { .. } | Message::Removed { .. } => {
                 unreachable!("handled alike in every role")

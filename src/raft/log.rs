@@ -296,6 +296,8 @@ mod tests {
             tail: entries[entries.len() - loaded..].to_vec(),
             commit: 0,
             last_clock_ms: 0,
+            start: (0, 0),
+            recovering: false,
         })
     }
 

@@ -124,6 +124,9 @@ pub enum Message {
         /// The follower's last durable index. Evidence for whoever looks at the traffic, no more:
         /// whether that entry is the leader's too, only an acknowledgement says.
         last_index: Index,
+        /// The follower's disk has no room for entries.
+        #[serde(default)]
+        full: bool,
     },
     /// "Campaign now": the last step of a hand-over.
     TimeoutNow,
@@ -138,6 +141,28 @@ pub enum Message {
         id: u64,
         /// The index, or none when the leader could not confirm itself.
         index: Option<Index>,
+    },
+    /// The leader's log begins behind `start`, and the follower's ends before: it has to fetch the
+    /// leader's state (thesis 5; the state itself travels apart from consensus).
+    FetchState {
+        /// Where the leader's log begins.
+        start: Index,
+    },
+    /// The follower may have lost entries that it acknowledged: the leader must forget its
+    /// acknowledgements, and say how far it has to get before it counts again.
+    Recovering {
+        /// Drawn by the follower's process; so that no answer to an earlier one is taken for its own.
+        nonce: u64,
+        /// Last index of what it holds.
+        last_index: Index,
+    },
+    /// Answer to it.
+    RecoverTo {
+        /// The nonce of the question.
+        nonce: u64,
+        /// The leader's last index by then: all that the follower may ever have acknowledged, as far
+        /// as it counts, is at or below.
+        index: Index,
     },
     /// The receiver was removed from the cluster by the entry at this index.
     Removed {
@@ -163,6 +188,9 @@ impl Message {
             Self::TimeoutNow => "TimeoutNow",
             Self::ReadIndex { .. } => "ReadIndex",
             Self::ReadIndexResponse { .. } => "ReadIndexResponse",
+            Self::FetchState { .. } => "FetchState",
+            Self::Recovering { .. } => "Recovering",
+            Self::RecoverTo { .. } => "RecoverTo",
             Self::Removed { .. } => "Removed",
         }
     }

@@ -128,7 +128,10 @@ pub use message::{Append, Entry, Envelope, Message, Payload, Stamp};
 pub use node::Node;
 pub use options::Options;
 pub use progress::{ProgressState, ProgressView};
-pub use ready::{Boot, HardState, LogRead, NEVER, Persisted, ReadFailure, ReadState, Ready, Write};
+pub use ready::{
+    Boot, Fetch, HardState, Installed, LogRead, NEVER, Persisted, ReadFailure, ReadState, Ready,
+    Unfit, Write,
+};
 pub use refusal::{ProposeError, TransferError};
 
 /// Names a node for all time: the index of the committed entry that admitted it.

@@ -13,7 +13,7 @@ use super::follower::Follower;
 use super::message::{Entry, Envelope};
 use super::progress::ProgressView;
 use super::raw::{AnyNode, RawNode, Reader, Role, Screened};
-use super::ready::{Boot, LogRead, Persisted, ReadFailure, Ready, Write};
+use super::ready::{Boot, Installed, LogRead, Persisted, ReadFailure, Ready, Unfit, Write};
 use super::refusal::{ProposeError, TransferError};
 use super::{Index, Micros, NodeId, Now, Options, Term};
 
@@ -239,6 +239,38 @@ impl Node {
         });
     }
 
+    /// A state of another node is in place of this node's own, and durable.
+    pub fn on_installed(&mut self, now: Now, installed: Installed) {
+        let _ = (now, installed);
+    }
+
+    /// The log on disk begins behind this index now.
+    pub fn on_purged(&mut self, start: Index) {
+        let _ = start;
+    }
+
+    /// Whether there is a reason why this node should not lead.
+    pub fn set_unfit(&mut self, now: Now, unfit: Option<Unfit>) {
+        let _ = (now, unfit);
+    }
+
+    /// Whether this node's disk has no room for entries.
+    pub fn set_full(&mut self, now: Now, full: bool) {
+        let _ = (now, full);
+    }
+
+    /// (index, term) behind which the log begins.
+    #[must_use]
+    pub fn log_start(&self) -> (Index, Term) {
+        (0, 0)
+    }
+
+    /// Whether the log may lack something that this node acknowledged.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        false
+    }
+
     /// Hands out all work that has collected. Cheap when there is none.
     pub fn ready(&mut self) -> Ready {
         let state = self.state.as_mut().expect("the node is put back after each input");
@@ -401,6 +433,8 @@ impl<R> RawNode<R> {
             entries: self.log.take_unwritten(),
             last: self.log.last(),
             release: std::mem::take(&mut self.output.released),
+            restart: None,
+            recovered: false,
         });
         self.output.hard_state = hard_state;
         Ready {
@@ -408,6 +442,7 @@ impl<R> RawNode<R> {
             messages: std::mem::take(&mut self.output.messages),
             read_states: std::mem::take(&mut self.output.read_states),
             log_reads: std::mem::take(&mut self.output.log_reads),
+            fetch: None,
         }
     }
 }

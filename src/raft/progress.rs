@@ -16,6 +16,9 @@ pub enum ProgressState {
     Probe,
     /// Sending ahead.
     Replicate,
+    /// It needs entries that the log holds no more; it fetches the state, and nothing is sent until
+    /// an acknowledgement shows that its log joins again.
+    Snapshot,
 }
 
 /// A follower as its leader sees it.
@@ -33,6 +36,10 @@ pub struct ProgressView {
     pub state: ProgressState,
     /// Append messages with entries that it has not acknowledged.
     pub inflight: usize,
+    /// It may have lost what it acknowledged, and does not count yet.
+    pub recovering: bool,
+    /// Its disk has no room for entries.
+    pub full: bool,
 }
 
 /// An append with entries that has not been acknowledged.
@@ -102,6 +109,7 @@ impl Progress {
             return false;
         }
         match self.state {
+            ProgressState::Snapshot => false,
             ProgressState::Probe => !self.probing,
             ProgressState::Replicate => {
                 self.inflight.len() < options.inflight_messages
@@ -130,7 +138,7 @@ impl Progress {
                 self.inflight_bytes += bytes;
                 self.next = last + 1;
             }
-            ProgressState::Replicate => {}
+            ProgressState::Replicate | ProgressState::Snapshot => {}
         }
     }
 
@@ -158,6 +166,7 @@ impl Progress {
         let stale = match self.state {
             ProgressState::Probe => prev_index + 1 != self.next,
             ProgressState::Replicate => prev_index >= self.next,
+            ProgressState::Snapshot => true,
         };
         if stale || prev_index <= self.match_index {
             return false;

@@ -392,7 +392,10 @@ impl<R: Role> RawNode<R> {
         let last_index = self.log.durable();
         match envelope.message {
             Message::Append(_) | Message::Heartbeat { .. } => {
-                self.send(envelope.from, Message::HeartbeatResponse { round: 0, last_index });
+                self.send(
+                    envelope.from,
+                    Message::HeartbeatResponse { round: 0, last_index, full: false },
+                );
             }
             Message::Vote { last_index, last_term, .. } => {
                 let its_last = (last_index, last_term);

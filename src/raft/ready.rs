@@ -34,8 +34,48 @@ pub struct Boot {
     pub tail: Vec<Entry>,
     /// A commit index that is known for sure (from the log's records or the applied state).
     pub commit: Index,
-    /// The clock stamp of the last entry, in ms of cluster time (0 when there is none).
+    /// The clock stamp of the last entry, in ms of cluster time; that of the installed state when the
+    /// log is empty after one (0 when there is neither).
     pub last_clock_ms: u64,
+    /// The log begins behind this (index, term): what stood before is in the state, and was purged
+    /// or replaced by an installed state. (0, 0) when nothing was.
+    pub start: (Index, Term),
+    /// The log may have lost something that this node acknowledged. Until a leader has brought it
+    /// past everything that may be, it gives no votes and does not campaign.
+    pub recovering: bool,
+}
+
+/// A state that came from another node and took the place of this node's own; durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Index of the last entry in it; committed.
+    pub index: Index,
+    /// The term of that entry.
+    pub term: Term,
+    /// The clock stamp of that entry, in ms of cluster time.
+    pub clock_ms: u64,
+    /// The configuration as of that entry.
+    pub configuration: Configuration,
+    /// The entry that set it.
+    pub configuration_index: Index,
+}
+
+/// The leader's log does not reach back to where this node's ends: the state has to come from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The leader.
+    pub from: NodeId,
+    /// The state must be as of this index, or later.
+    pub at_least: Index,
+}
+
+/// Why a node should not lead. It keeps voting and storing as far as it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its disk does not finish a write.
+    DiskStalled,
+    /// Its state is not to be trusted, or not there.
+    StateLost,
 }
 
 /// Something to make durable, strictly in the order in which writes were handed out.
@@ -51,6 +91,12 @@ pub struct Write {
     pub last: (Index, Term),
     /// Messages that may only leave when this write is durable: votes and acknowledgements.
     pub release: Vec<Envelope>,
+    /// Before the entries: all of the log goes, and it begins anew behind this (index, term), since
+    /// an installed state, durable by now, took its place.
+    pub restart: Option<(Index, Term)>,
+    /// This node has again all that it ever acknowledged: the mark of recovering goes with this
+    /// write, before `release` leaves.
+    pub recovered: bool,
 }
 
 /// Tells the core that a [`Write`] and all before it are durable.
@@ -104,6 +150,8 @@ pub struct Ready {
     pub read_states: Vec<ReadState>,
     /// Entries to read from disk for followers.
     pub log_reads: Vec<LogRead>,
+    /// A state to fetch. Said again from time to time as long as it is needed.
+    pub fetch: Option<Fetch>,
 }
 
 /// Placeholder for a deadline far away.

@@ -16,6 +16,9 @@ pub enum ProposeError {
     /// Leadership is being handed over; ask again shortly.
     #[error("leadership is being handed over to {0}")]
     Transferring(NodeId),
+    /// The disks of this node, or of so many voters that no majority is left, have no room for it.
+    #[error("no room on the disks of a majority")]
+    DiskFull,
     /// Too many uncommitted bytes; ask again later.
     #[error("too much is waiting to be committed")]
     Busy,

@@ -210,6 +210,8 @@ impl RawNode<Leader> {
             active: self.is_active(*id),
             state: progress.state,
             inflight: progress.inflight(),
+            recovering: false,
+            full: false,
         };
         self.role.progress.iter().map(view).collect()
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::WriteId;
-use crate::raft::{Envelope, NodeId};
+use crate::raft::{Envelope, Index, NodeId};
 
 /// A request about the cluster itself, carried out by the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum Refusal {
     Busy,
     /// The leader does not understand the command; its program is older.
     Unknown,
+    /// No majority has room on its disks.
+    DiskFull,
 }
 
 /// A message between replicas.
@@ -59,6 +61,13 @@ pub enum PeerMessage {
         /// What came of it.
         result: Result<(), String>,
     },
+    /// The digest of the sender's state as of an entry that asked every node for it.
+    Digest {
+        /// The entry.
+        index: Index,
+        /// The digest.
+        digest: u128,
+    },
 }
 
 impl PeerMessage {
@@ -69,7 +78,10 @@ impl PeerMessage {
         match self {
             Self::Raft(envelope) => matches!(envelope.message, crate::raft::Message::Append(_)),
             Self::Forward { command, .. } => command.len() > CONTROL_BYTES_MAX,
-            Self::Refused { .. } | Self::Admin { .. } | Self::AdminDone { .. } => false,
+            Self::Refused { .. }
+            | Self::Admin { .. }
+            | Self::AdminDone { .. }
+            | Self::Digest { .. } => false,
         }
     }
 }

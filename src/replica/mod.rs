@@ -174,6 +174,7 @@ impl Replica {
                     self.effects.answers.push((ticket, Answer::Failed(failure)));
                 }
             }
+            PeerMessage::Digest { .. } => {}
             PeerMessage::Admin { id, request } => {
                 let deadline = Micros(now.mono.0 + self.options.admin_wait_us);
                 let (node, effects) = (&mut self.node, &mut self.effects);

@@ -40,6 +40,8 @@ impl Bench {
             tail: vec![first],
             commit: 1,
             last_clock_ms: 0,
+            start: (0, 0),
+            recovering: false,
         };
         let now = Now { mono: Micros(START), wall_ms: 1_000 };
         let registration = Registration { nonce: 77, command: Bytes::from_static(b"register") };

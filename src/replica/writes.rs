@@ -136,6 +136,7 @@ impl Writes {
                 return None;
             }
             Refusal::Busy => Reason::Busy,
+            Refusal::DiskFull => Reason::DiskFull,
             Refusal::Unknown => Reason::Refused(
                 "the leader does not know this command yet; upgrade it first".to_owned(),
             ),

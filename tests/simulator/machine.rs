@@ -57,6 +57,8 @@ impl Disk {
             tail,
             commit: self.commit,
             last_clock_ms: self.log.last().map_or(0, |entry| entry.stamp.clock_ms),
+            start: (0, 0),
+            recovering: false,
         }
     }
 }

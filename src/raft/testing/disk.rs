@@ -54,6 +54,8 @@ impl Disk {
             tail,
             commit: commit.min(self.log.len() as Index),
             last_clock_ms: self.log.last().map_or(0, |entry| entry.stamp.clock_ms),
+            start: (0, 0),
+            recovering: false,
         }
     }
 

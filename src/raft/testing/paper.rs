@@ -69,7 +69,7 @@ fn section_3_3_requests_of_older_terms_are_refused() {
     let mut cluster = led(3);
     let append = Append { prev_index: 4, prev_term: 2, entries: Vec::new(), commit: 0 };
     let answers = ask(&mut cluster, 3, 2, 1, Message::Append(append));
-    assert_eq!(answers, [Message::HeartbeatResponse { round: 0, last_index: 4 }]);
+    assert_eq!(answers, [Message::HeartbeatResponse { round: 0, last_index: 4, full: false }]);
     assert_eq!(cluster.network[0].term, 2, "the answer tells the newer term");
     let answers = ask(&mut cluster, 3, 2, 1, vote(9, 9));
     assert_eq!(answers, [Message::VoteResponse { granted: false }]);

@@ -364,9 +364,11 @@ impl Script {
             "accepted" => Message::AppendAccepted { match_index: index },
             "rejected" => Message::AppendRejected { prev_index, hint_index, hint_term },
             "heartbeat" => Message::Heartbeat { commit, round: round.unwrap_or(0) },
-            "heartbeat-response" => {
-                Message::HeartbeatResponse { round: round.unwrap_or(0), last_index: index }
-            }
+            "heartbeat-response" => Message::HeartbeatResponse {
+                round: round.unwrap_or(0),
+                last_index: index,
+                full: false,
+            },
             "prevote" => Message::PreVote { last_index: prev_index, last_term: prev_term },
             "vote" => {
                 Message::Vote { last_index: prev_index, last_term: prev_term, transfer: false }

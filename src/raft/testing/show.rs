@@ -29,7 +29,7 @@ pub(super) fn message(message: &Message) -> String {
             format!("{name} {prev_index} hint={hint_index}@{hint_term}")
         }
         Message::Heartbeat { commit, round } => format!("{name} round={round} commit={commit}"),
-        Message::HeartbeatResponse { round, last_index } => {
+        Message::HeartbeatResponse { round, last_index, .. } => {
             format!("{name} round={round} durable={last_index}")
         }
         Message::TimeoutNow => name.to_string(),
@@ -39,6 +39,10 @@ pub(super) fn message(message: &Message) -> String {
             Some(index) => format!("{name} {index}"),
             None => format!("{name} none"),
         },
+        Message::FetchState { start } => format!("{name} start={start}"),
+        // The nonce is drawn at random.
+        Message::Recovering { last_index, .. } => format!("{name} holds={last_index}"),
+        Message::RecoverTo { index, .. } => format!("{name} {index}"),
         Message::Removed { index } => format!("{name} {index}"),
     }
 }
