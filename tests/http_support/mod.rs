@@ -257,6 +257,7 @@ fn status_of_three() -> Status {
         caught_up: true,
         serving_stale: false,
         pending_writes: 0,
+        ..Status::default()
     }
 }
 
