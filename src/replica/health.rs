@@ -146,7 +146,8 @@ impl Replica {
             None => {}
         }
         self.judge_fitness();
-        if self.disk.is_hopeless() {
+        // A full disk keeps its writes waiting on purpose, until there is room.
+        if self.disk.is_hopeless() && !self.full {
             let secs = self.disk.age() / 1_000_000;
             self.effects.stop = Some(format!(
                 "a write to the log has not come to its end for {secs} s: the disk hangs"

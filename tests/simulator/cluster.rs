@@ -1,6 +1,7 @@
 //! The cluster: machines, the network between them, and clients that remember what they were told.
 
 mod faults;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use rand::{RngExt, SeedableRng};
 use crate::checks::Checks;
 use crate::machine::{Machine, Process, Said, options};
 pub use faults::Faults;
+use states::Transfer;
 
 const TIMEOUT_US: u64 = 3_000_000;
 /// Longest that an answer may take when all is calm: a few exchanges and disk writes, and less than a
@@ -23,8 +25,14 @@ const PROMPT_US: u64 = 8_000;
 
 #[derive(Debug)]
 enum Question {
-    Write { url: String },
-    Read { must_see: u64 },
+    Write {
+        url: String,
+        /// Under a key of the client's own, which may have been used before for the same.
+        once: bool,
+    },
+    Read {
+        must_see: u64,
+    },
     Admin,
 }
 
@@ -46,10 +54,15 @@ pub struct Cluster {
     newest: BTreeMap<(NodeId, NodeId), Micros>,
     cut: BTreeSet<(NodeId, NodeId)>,
     restarts: BTreeMap<NodeId, Micros>,
+    /// States on their way, by receiver.
+    transfers: BTreeMap<NodeId, Transfer>,
+    installs: usize,
     faults: Faults,
     checks: Checks,
     questions: BTreeMap<Ticket, (Micros, Question)>,
     asked: u64,
+    /// URLs of writes under a client's own key that will be sent once more.
+    again: Vec<String>,
     /// URL → key of every write that a client was told is done.
     acknowledged: BTreeMap<String, String>,
     /// Writes of which a client was told that they are not and will not be done.
@@ -92,10 +105,13 @@ impl Cluster {
             newest: BTreeMap::new(),
             cut: BTreeSet::new(),
             restarts: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            installs: 0,
             faults: Faults::none(),
             checks: Checks::default(),
             questions: BTreeMap::new(),
             asked: 0,
+            again: Vec::new(),
             acknowledged: BTreeMap::new(),
             denied: BTreeSet::new(),
             acknowledged_index: 0,
@@ -122,8 +138,19 @@ impl Cluster {
         self.cut.clear();
         let now = self.now.mono;
         self.restarts.values_mut().for_each(|at| *at = now);
-        let processes = self.machines.values_mut().filter_map(|machine| machine.process.as_mut());
-        processes.for_each(|process| process.stalled = process.stalled.min(now));
+        for machine in self.machines.values_mut() {
+            machine.hangs = machine.hangs.min(now);
+            machine.full = machine.full.min(now);
+            if let Some(process) = &mut machine.process {
+                process.stalled = process.stalled.min(now);
+                process.will_err = false;
+            }
+        }
+    }
+
+    /// How many writes clients were told are done.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
     }
 
     pub fn voters(&self) -> usize {
@@ -148,15 +175,16 @@ impl Cluster {
 
     /// Goes to the next moment at which something happens, and lets it happen.
     fn step(&mut self) {
-        let processes = self.machines.values().filter_map(|machine| machine.process.as_ref());
-        let next = processes.map(Process::next).min().unwrap_or(self.next_fault);
-        let network = self.network.keys().next().map_or(next, |(at, _)| *at);
-        let next = next.min(network).min(self.next_client).min(self.next_fault);
+        let machines = self.machines.values().filter_map(Machine::next).min();
+        let network = self.network.keys().next().map(|(at, _)| *at);
+        let next = [machines, network, self.next_transfer()].into_iter().flatten().min();
+        let next = next.unwrap_or(self.next_fault).min(self.next_client).min(self.next_fault);
         let next = next.max(Micros(self.now.mono.0 + 1));
         self.now.wall_ms += (next.0 - self.now.mono.0) / 1000;
         self.now.mono = next;
         self.deliver();
         self.finish_disk_work();
+        self.finish_transfers();
         if self.now.mono >= self.next_client {
             let pause = if self.rng.random_bool(0.4) { 100..500 } else { 1_000..30_000 };
             self.next_client = Micros(self.now.mono.0 + self.rng.random_range(pause));
@@ -198,11 +226,11 @@ impl Cluster {
     fn finish_disk_work(&mut self) {
         let now = self.now.mono;
         for (id, machine) in &mut self.machines {
-            while machine.process.as_ref().is_some_and(|process| process.has_written(now)) {
+            while machine.has_written(now) {
                 machine.persist(self.now);
                 self.woken.insert(*id);
             }
-            while machine.process.as_ref().is_some_and(|process| process.has_read(now)) {
+            while machine.has_read(now) {
                 machine.read_log(self.now);
                 self.woken.insert(*id);
             }
@@ -224,21 +252,29 @@ impl Cluster {
     fn settle(&mut self, id: NodeId) {
         let machine = self.machines.get_mut(&id).unwrap();
         let Some(process) = &mut machine.process else { return };
+        process.replica.on_full(self.now, self.now.mono < machine.full);
         for (from, message) in std::mem::take(&mut process.inbox) {
             process.replica.on_message(self.now, from, message);
         }
-        process.replica.on_applied(process.state.summary().applied);
+        process.replica.on_applied(process.copy.applied());
         process.replica.advance(self.now);
         if let Some(change) = process.reconciler.next(self.now.mono, process.replica.node()) {
             process.replica.propose_change(self.now, change);
         }
         let effects = process.replica.effects();
         self.carry_out(id, effects);
-        self.checks.node(&self.machines[&id]);
+        let machine = &self.machines[&id];
+        self.checks.node(machine);
+        if self.faults.stall == 0.0 {
+            self.checks.disk(machine, self.now.mono);
+        }
     }
 
     fn carry_out(&mut self, id: NodeId, effects: Effects) {
         for (to, message) in effects.messages {
+            if let PeerMessage::Raft(envelope) = &message {
+                self.checks.sends(&self.machines[&id], envelope);
+            }
             self.send(id, to, message);
         }
         let now = self.now.mono;
@@ -262,26 +298,43 @@ impl Cluster {
         for (guest, reply) in effects.joins {
             self.on_join_reply(guest, reply);
         }
+        if let Some(fetch) = effects.fetch {
+            self.fetch(id, fetch);
+        }
+        if effects.stop.is_some() {
+            self.crash(id);
+        }
     }
 
     /// Lets the applier of a machine do some of its work.
     fn apply(&mut self, id: NodeId) {
         let now = self.now.mono;
-        let Some(process) = &mut self.machines.get_mut(&id).unwrap().process else { return };
+        let machine = self.machines.get_mut(&id).unwrap();
+        let Some(process) = &mut machine.process else { return };
         if process.work.is_empty() || process.apply_at > now || process.stalled > now {
             return;
         }
         process.apply_at = Micros(now.0 + self.rng.random_range(10..=self.faults.apply_us));
-        let said = process.apply(self.rng.random_range(1..100));
+        let said = machine.apply(self.rng.random_range(1..100));
         for said in said {
             match said {
-                Said::Applied { entry, reply } => {
+                Said::Applied { entry, ticket, reply } => {
                     self.checks.applied(&self.machines[&id], &entry);
-                    if let Some((ticket, reply)) = reply {
-                        self.on_reply(ticket, reply, entry.index);
+                    match (ticket, reply) {
+                        (Some(ticket), Some(reply)) => self.on_reply(ticket, reply, entry.index),
+                        (_, Some(Reply::Digest(digest))) => self.wake(id, |process, now| {
+                            process.replica.on_digest(now, entry.index, digest);
+                        }),
+                        _ => {}
                     }
                 }
                 Said::Readable { ticket, applied } => self.on_readable(ticket, applied),
+                Said::Installed { installed, resolved, replies } => {
+                    for (ticket, reply) in replies {
+                        self.on_reply(ticket, reply, installed.index);
+                    }
+                    self.on_installed(id, installed, resolved);
+                }
             }
         }
         self.checks.digest(&self.machines[&id]);
@@ -312,10 +365,14 @@ impl Cluster {
         self.asked += 1;
         let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
         let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
-        let url = format!("https://example.com/{}/{}", self.seed, self.asked);
         let (request, question) = if self.rng.random_bool(0.7) {
+            let again = if self.rng.random_bool(0.1) { self.again.pop() } else { None };
+            let once = again.is_some() || self.rng.random_bool(0.2);
+            let url = || format!("https://example.com/{}/{}", self.seed, self.asked);
+            let url = again.unwrap_or_else(url);
             let command = Command::CreateLink { url: url.clone().into() };
-            (Request::Write(command.encode()), Question::Write { url })
+            let command = if once { under_own_key(&url, command) } else { command };
+            (Request::Write(command.encode()), Question::Write { url, once })
         } else {
             (Request::ReadIndex, Question::Read { must_see: self.acknowledged_index })
         };
@@ -357,11 +414,12 @@ impl Cluster {
     fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
         let question = self.answered(ticket);
         match (question, answer) {
-            (Question::Write { url }, Answer::Failed(failure)) => {
+            (Question::Write { url, once: false }, Answer::Failed(failure)) => {
                 if failure.certainty == Certainty::NotApplied {
                     self.denied.insert(url);
                 }
             }
+            (Question::Write { url, once: true }, Answer::Failed(_)) => self.again.push(url),
             (Question::Read { .. }, Answer::Failed(_)) | (Question::Admin, _) => {}
             (question, answer) => panic!("{question:?} was answered with {answer:?}"),
         }
@@ -376,7 +434,13 @@ impl Cluster {
 
     fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
         let question = self.answered(ticket);
-        let Question::Write { url } = question else { panic!("a read was answered as a write") };
+        let Question::Write { url, once } = question else {
+            panic!("a read was answered as a write")
+        };
+        let (reply, replayed) = match reply {
+            Reply::Replayed(first) if once => (*first, true),
+            reply => (reply, false),
+        };
         let Reply::Link { key, created } = reply else {
             // Its node was taken out before; the state remembers nothing of its sessions, and does
             // nothing for them.
@@ -384,7 +448,12 @@ impl Cluster {
             return;
         };
         assert!(created, "{url} was done twice");
-        self.acknowledged.insert(url, key);
+        if once && !replayed {
+            self.again.push(url.clone()); // a client that did not get the answer
+        }
+        let before = self.acknowledged.insert(url.clone(), key.clone());
+        assert!(replayed || before.is_none(), "{url} was done twice");
+        assert!(before.is_none_or(|before| before == key), "{url} was told two keys");
         self.acknowledged_index = self.acknowledged_index.max(index);
     }
 
@@ -401,9 +470,14 @@ impl Cluster {
     fn give_up_on_silence(&mut self) {
         let grace = 10_000;
         let now = self.now.mono;
-        let machines = &self.machines;
+        let (machines, again) = (&self.machines, &mut self.again);
         self.questions.retain(|ticket, (deadline, question)| {
-            let Some(process) = &machines[&u64::from(ticket.sink)].process else { return false };
+            let Some(process) = &machines[&u64::from(ticket.sink)].process else {
+                if let Question::Write { url, once: true } = question {
+                    again.push(url.clone());
+                }
+                return false;
+            };
             let late = process.stalled <= now && now.0 > deadline.0 + grace;
             assert!(
                 !late || process.applies_for(*ticket),
@@ -430,12 +504,18 @@ impl Cluster {
             .filter(|machine| members.contains_key(&machine.id))
             .map(|machine| {
                 let process = machine.process.as_ref().expect("all run after healing");
-                (machine.id, &process.state)
+                let lost = process.replica.state_lost();
+                assert_eq!(lost, None, "seed {seed}: n{} has not fetched a state", machine.id);
+                assert!(!process.copy.odd, "seed {seed}: n{} was not found out", machine.id);
+                let recovering = machine.disk.recovering;
+                assert!(!recovering, "seed {seed}: n{} has not recovered", machine.id);
+                (machine.id, &process.copy.state)
             })
             .collect();
-        let applied = states[0].1.summary().applied;
+        let (applied, digest) = (states[0].1.summary().applied, states[0].1.digest());
         for (id, state) in &states {
             assert_eq!(state.summary().applied, applied, "seed {seed}: n{id} lags");
+            assert_eq!(state.digest(), digest, "seed {seed}: n{id} differs");
         }
         let applied = self.checks.applied_urls();
         let both: Vec<_> = self.denied.intersection(&applied).collect();
@@ -451,4 +531,9 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The command as a client sends it that wants to be able to repeat it.
+fn under_own_key(url: &str, command: Command) -> Command {
+    Command::Once { key: url.to_owned(), hash: [7; 32], command: Box::new(command) }
 }

@@ -2,11 +2,14 @@
 //! network, disk and clock, all drawn from one seed.
 //!
 //! Each run has a phase of faults (loss, duplication, delay, partitions, crashes that lose what was
-//! not yet durable, wrong evidence that a leader is gone) and a healed phase in which it must
-//! converge. `BOWLINE_SEED=n` repeats one seed, `BOWLINE_SEEDS=n` runs that many.
+//! not yet durable, wrong evidence that a leader is gone; disks that hang, fill up, or lose what was
+//! durable; states that rot or differ) and a healed phase in which it must converge. All the while
+//! machines write checkpoints and purge their logs, so that whoever was away fetches a state.
+//! `BOWLINE_SEED=n` repeats one seed, `BOWLINE_SEEDS=n` runs that many.
 
 mod checks;
 mod cluster;
+mod disk;
 mod machine;
 
 use cluster::{Cluster, Faults};
@@ -22,9 +25,11 @@ fn run(seed: u64, size: usize) {
     cluster.prompt = false;
     let faults = cluster.draw_faults();
     cluster.run_for(20 * SECOND, faults);
+    let before = cluster.acknowledged();
     cluster.heal();
     cluster.run_for(10 * SECOND, Faults::none());
     cluster.check_converged();
+    assert!(cluster.acknowledged() > before + 50, "seed {seed}: it does not take writes again");
 }
 
 fn seeds() -> std::ops::Range<u64> {
