@@ -6,7 +6,8 @@ use bowline::replica::{AdminRequest, Request};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::{Cluster, Question, TIMEOUT_US};
+use super::Cluster;
+use super::clients::{Question, TIMEOUT_US};
 use crate::machine::Machine;
 
 /// Members that a run has at most, over time.

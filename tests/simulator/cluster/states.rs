@@ -1,7 +1,6 @@
 //! States on their way from one machine to another, as slowly and unreliably as the world is.
 
 use bowline::raft::{Fetch, Index, Micros, NodeId};
-use bowline::replica::Resolved;
 use rand::RngExt;
 
 use super::Cluster;
@@ -75,17 +74,6 @@ impl Cluster {
                 }
             });
         }
-    }
-
-    /// A machine has switched to another state.
-    pub(super) fn on_installed(
-        &mut self,
-        id: NodeId,
-        installed: bowline::raft::Installed,
-        resolved: Resolved,
-    ) {
-        self.installs += 1;
-        self.wake(id, |process, now| process.replica.on_installed(now, installed, resolved));
     }
 
     /// All running machines write a checkpoint from time to time.
