@@ -108,7 +108,10 @@ impl Replica {
 
     /// The log on disk begins behind `start` now.
     pub fn on_purged(&mut self, start: Index) {
-        self.node.on_purged(start);
+        // It may speak of the log before an installed state took its place.
+        if start > self.node.log_start().0 {
+            self.node.on_purged(start);
+        }
     }
 
     /// The disk has no room for entries any more, or has room again.

@@ -167,7 +167,7 @@ impl Replica {
             .min(self.joins.deadline())
             .min(self.admin.deadline())
             .min(self.disk.deadline())
-            .min(self.install.deadline())
+            .min(self.install.deadline(self.node.leader(), self.node.id()))
             .min(self.audit_deadline());
         // The applier reports by a number we look at, not by a wake-up: look often when it matters.
         if self.applying_bytes >= self.options.apply_bytes_max
