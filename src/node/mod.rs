@@ -8,6 +8,7 @@
 //! | `apply` | the state machine | `applier` |
 //! | `transport` | peer connections | `crate::transport` |
 //! | `gossip` | the roster | `crate::membership` |
+//! | `space` | the reserve of the disk | `space` |
 //! | `http-n` | client connections | `crate::http` |
 
 mod applier;
@@ -25,6 +26,7 @@ mod peers;
 mod publish;
 mod run;
 mod running;
+pub mod space;
 mod status;
 
 pub use applier::apply_entry;
