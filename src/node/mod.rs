@@ -8,6 +8,7 @@
 //! | `apply` | the state machine | `applier` |
 //! | `transport` | peer connections | `crate::transport` |
 //! | `gossip` | the roster | `crate::membership` |
+//! | `space` | the reserve of the disk | `space` |
 //! | `http-n` | client connections | `crate::http` |
 
 mod applier;
@@ -26,6 +27,7 @@ mod publish;
 mod run;
 mod running;
 mod scrub_status;
+pub mod space;
 mod status;
 
 pub use applier::apply_entry;
