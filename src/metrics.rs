@@ -25,6 +25,21 @@ impl Counter {
     }
 }
 
+/// A number that goes up and down: what it was last set to.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+    /// What it was set to last.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Durations in fixed buckets, in the shape Prometheus wants.
 #[derive(Debug, Default)]
 pub struct Histogram {
@@ -102,6 +117,8 @@ pub struct Metrics {
     pub log_entries: Counter,
     /// Bytes in them.
     pub log_bytes: Counter,
+    /// Bytes of the log's files now, without those that are made ahead.
+    pub log_file_bytes: Gauge,
     /// Time of each fdatasync of the log.
     pub log_fsync: Histogram,
     /// Entries applied.

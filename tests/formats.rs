@@ -64,7 +64,10 @@ fn messages() -> Vec<(&'static str, PeerMessage)> {
             raft(Message::AppendRejected { prev_index: 9, hint_index: 5, hint_term: 2 }),
         ),
         ("heartbeat", raft(Message::Heartbeat { commit: 70_000, round: 44 })),
-        ("heartbeat-response", raft(Message::HeartbeatResponse { round: 44, last_index: 70_002, full: false })),
+        (
+            "heartbeat-response",
+            raft(Message::HeartbeatResponse { round: 44, last_index: 70_002, full: false }),
+        ),
         ("timeout-now", raft(Message::TimeoutNow)),
         ("read-index", raft(Message::ReadIndex { id: 5 })),
         ("read-index-response", raft(Message::ReadIndexResponse { id: 5, index: Some(70_000) })),

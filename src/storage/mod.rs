@@ -7,14 +7,16 @@
 
 mod data_dir;
 mod files;
+mod recovering;
 mod store;
 mod vote;
 pub mod wal;
 
 pub use data_dir::{DataDir, Identity, OpenError};
+pub use recovering::RecoveringMark;
 pub use store::{
     Checkpoint, KEY_BYTES_MAX, MemoryStore, Rows, Store, StoreError, StoreOptions, Table, View,
     Views,
 };
 pub use vote::{VoteError, VoteFile};
-pub use wal::{Recovered, Synced, Wal, WalError, WalOptions, WalReader, WalWriter};
+pub use wal::{Recovered, Survey, Synced, Wal, WalError, WalOptions, WalReader, WalWriter};
