@@ -70,18 +70,6 @@ pub fn beginning(
     }
 }
 
-/// What is read from disk before the replica is made.
-pub struct Recovered {
-    /// What the core needs to know.
-    pub boot: Boot,
-    /// Of the log.
-    pub writer: WalWriter,
-    /// Of the log.
-    pub reader: WalReader,
-    /// Term and vote.
-    pub vote: VoteFile,
-}
-
 /// Makes the first node of a new cluster. The node id is written last: until then the directory
 /// counts as unused, and a crash on the way leaves nothing that could be taken for a member.
 ///
@@ -139,82 +127,6 @@ pub fn hint(data: &DataDir) -> Result<Option<(Index, Configuration)>, StartError
             data.path().display()
         ))
     })
-}
-
-/// Opens log and vote and gathers what the core needs. `applied` and `configuration` are those of
-/// the checkpoint.
-///
-/// # Errors
-/// When something is damaged or cannot be read.
-pub fn recover(
-    data: &DataDir,
-    applied: Index,
-    configuration: Option<(Index, Bytes)>,
-) -> Result<Recovered, StartError> {
-    let identity = data.identity();
-    let id = identity.node.expect("a node that recovers was admitted");
-    let (writer, reader, recovered) =
-        Wal::open(&data.log_dir(), identity, WalOptions::default()).map_err(StartError::failed)?;
-    if let Some((path, offset)) = &recovered.torn {
-        log::info!(
-            "cut the torn end of {} at {offset}: it was never durable, so nobody was told of it",
-            path.display()
-        );
-    }
-    let vote = VoteFile::open(&data.vote_dir(), identity, recovered.last_term())
-        .map_err(StartError::failed)?;
-    if recovered.last_index < applied {
-        return Err(StartError::Failed(format!(
-            "the log in {} ends at {}, before the state's index {applied}: the log was lost; move \
-             the directory away and join again with an empty one",
-            data.log_dir().display(),
-            recovered.last_index
-        )));
-    }
-    let mut configurations = Vec::new();
-    if let Some((index, bytes)) = configuration {
-        let decoded = rmp_serde::from_slice(&bytes).map_err(|error| {
-            StartError::Failed(format!("the configuration in the state is damaged: {error}"))
-        })?;
-        if recovered.configurations.iter().all(|(at, _)| *at != index) {
-            configurations.push((index, decoded));
-        }
-    }
-    configurations.extend(recovered.configurations);
-    refuse_removed(data, id, &configurations, recovered.commit.max(applied))?;
-    let boot = Boot {
-        id,
-        hard_state: vote.state(),
-        configurations,
-        term_runs: recovered.term_runs,
-        last_index: recovered.last_index,
-        tail: recovered.tail,
-        commit: recovered.commit.max(applied),
-        last_clock_ms: recovered.last_clock_ms,
-        start: recovered.start,
-        recovering: data.recovering().map_err(StartError::failed)?.is_some(),
-    };
-    Ok(Recovered { boot, writer, reader, vote })
-}
-
-/// A node that knows it was taken out has nobody to talk to.
-fn refuse_removed(
-    data: &DataDir,
-    id: u64,
-    configurations: &[(Index, Configuration)],
-    commit: Index,
-) -> Result<(), StartError> {
-    let committed = configurations.iter().rev().find(|(index, _)| *index <= commit);
-    match committed {
-        Some((index, configuration)) if *index > id && !configuration.members.contains_key(&id) => {
-            Err(StartError::Failed(format!(
-                "this node was taken out of the cluster by entry {index}: to join again as a new \
-                 one, move {} away",
-                data.path().display()
-            )))
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// Options of the core from the pace that was asked for.
