@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::config::NodeConfig;
+use crate::config::{DiskConfig, NodeConfig};
 use crate::ids::ClusterId;
 use crate::membership::Admission;
 use crate::raft::{
     self, Boot, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload,
     Stamp,
 };
-use crate::storage::{DataDir, Identity, VoteFile, Wal, WalOptions, WalReader, WalWriter};
+use crate::storage::{DataDir, Identity, VoteFile, Wal, WalOptions};
 
 /// Why a node cannot start; one line for people.
 #[derive(Debug, thiserror::Error)]
@@ -75,12 +75,17 @@ pub fn beginning(
 ///
 /// # Errors
 /// When something cannot be written.
-pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<(), StartError> {
+pub fn bootstrap(
+    data: &mut DataDir,
+    info: &MemberInfo,
+    wall_ms: u64,
+    wal: WalOptions,
+) -> Result<(), StartError> {
     data.discard_unfinished().map_err(StartError::failed)?;
     let tag = data.identity().tag;
     let finished = Identity { cluster: Some(ClusterId::random()), epoch: 0, tag, node: Some(1) };
     let (mut writer, _, _) =
-        Wal::open(&data.log_dir(), &finished, WalOptions::default()).map_err(StartError::failed)?;
+        Wal::open(&data.log_dir(), &finished, wal).map_err(StartError::failed)?;
     let member = Member { role: MemberRole::Voter, info: info.clone() };
     let entry = Entry {
         index: 1,
@@ -142,4 +147,12 @@ pub fn raft_options(config: &NodeConfig) -> raft::Options {
         election_max: micros(timing.election_max),
         ..raft::Options::default()
     }
+}
+
+/// Sizes of the log's files from what the node may take of its disk.
+#[must_use]
+pub fn wal_options(disk: &DiskConfig) -> WalOptions {
+    let defaults = WalOptions::default();
+    let hurried_bytes = defaults.hurried_bytes.min(disk.segment_bytes / 4);
+    WalOptions { segment_bytes: disk.segment_bytes, hurried_bytes, ..defaults }
 }

@@ -61,6 +61,9 @@ impl Upkeep {
     /// and behind no state that is being sent, unless the log has grown beyond its bound.
     pub fn purge(&mut self) -> Option<LogCommand> {
         let mut floor = self.checkpointed.load(Ordering::Acquire);
+        if floor <= self.floor {
+            return None;
+        }
         let over = self.metrics.log_file_bytes.get() > self.disk.log_max_bytes;
         if let Some(pinned) = self.snapshots.pinned().filter(|_| !over) {
             floor = floor.min(pinned);
@@ -85,7 +88,7 @@ impl Upkeep {
     /// The applier has switched to the state as of this index.
     pub fn installed(&mut self, index: Index) {
         self.installed = Some(index);
-        self.snapshots.cancel();
+        self.snapshots.adopted();
     }
 
     /// What the applier is told when the log has followed an installed state.
