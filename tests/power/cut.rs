@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -93,7 +93,7 @@ pub fn in_full_run(test: &str, script: &[Step], at: &[usize]) {
 /// Whether this process is the life; then it has been lived when this returns.
 fn is_the_life(script: &[Step]) -> bool {
     let Some(path) = std::env::var_os(LIFE) else { return false };
-    let done = |step| writeln!(std::io::stdout(), "\ndone {step}").unwrap();
+    let done = |step| println!("\ndone {step}");
     if let Err(error) = live(Path::new(&path), script, done) {
         eprintln!("{error}");
         std::process::exit(FAILED);
