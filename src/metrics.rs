@@ -68,9 +68,9 @@ impl HttpRequests {
     /// Routes that can be told apart.
     pub const ROUTES_MAX: usize = 32;
     /// Statuses that can be told apart, ascending; all others are counted as the last one.
-    pub const STATUSES: [u16; 20] = [
-        200, 201, 301, 307, 400, 404, 405, 408, 409, 410, 413, 414, 417, 431, 501, 503, 504, 505,
-        507, 500,
+    pub const STATUSES: [u16; 22] = [
+        200, 201, 202, 301, 307, 400, 404, 405, 408, 409, 410, 413, 414, 417, 422, 431, 501, 503,
+        504, 505, 507, 500,
     ];
 
     /// Counts one answer of a route, by the route's number.

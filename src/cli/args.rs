@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::disk::DiskArgs;
 use super::units::{self, Address, DurationRange};
 
 const EXAMPLES: &str = "\
@@ -133,6 +134,10 @@ pub struct NodeArgs {
     /// How long a silent leader is borne with, drawn from this range [default: as --timing says]
     #[arg(long, value_name = "MIN-MAX")]
     pub election_timeout: Option<DurationRange>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub disk: DiskArgs,
 }
 
 /// Sets of times.
@@ -190,7 +195,9 @@ impl NodeArgs {
                 ),
             ));
         }
-        Ok(())
+        let disk = self.disk.config(pace.election_timeout.max);
+        disk.map(|_| ())
+            .map_err(|why| CommandLine::command().error(ErrorKind::ValueValidation, why))
     }
 }
 

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod demo;
+mod disk;
 mod import;
 mod members;
 mod node;

@@ -78,6 +78,9 @@ impl Applier {
                     entries += 1;
                     completions.extend(self.apply_entry(&entry, ticket)?);
                 }
+                Work::Install(..) | Work::Lost(_) => {
+                    return Err("this state cannot be replaced".to_owned());
+                }
                 Work::Readable(tickets) => {
                     let index = self.state.summary().applied;
                     let completion =

@@ -308,6 +308,9 @@ impl Driver {
             self.answer_guest(guest, reply);
         }
         self.report(effects.events);
+        if let Some(why) = effects.stop {
+            self.outputs.end.send(End::Failed(why)).ok();
+        }
     }
 
     /// Sends everything, in order per peer and lane; what goes the same way is one write to a socket.

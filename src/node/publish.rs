@@ -162,7 +162,7 @@ mod tests {
             recovering: false,
         };
         let registration = Registration { nonce: 1, command: Bytes::new() };
-        Replica::new(Options::default(), boot, 0, registration, Now::default())
+        Replica::new(Options::default(), boot, 0, None, registration, Now::default())
     }
 
     #[test]

@@ -308,7 +308,7 @@ impl<'a> Node<'a> {
         let stable_us = STABLE_TIMEOUTS * options.raft.election_max;
         let own_identity = wire_identity(&identity, self.boot_nonce);
         let raft = Driver {
-            replica: Replica::new(options, boot, applied, registration, clock.now()),
+            replica: Replica::new(options, boot, applied, None, registration, clock.now()),
             clock,
             cluster,
             epoch: identity.epoch,

@@ -46,7 +46,7 @@ impl Bench {
         let now = Now { mono: Micros(START), wall_ms: 1_000 };
         let registration = Registration { nonce: 77, command: Bytes::from_static(b"register") };
         let options = Options { resend_us: 1_000_000, ..Options::default() };
-        let replica = Replica::new(options, boot, 1, registration, now);
+        let replica = Replica::new(options, boot, 1, None, registration, now);
         Self { replica, now, writing: VecDeque::new() }
     }
 
@@ -124,7 +124,7 @@ fn forwards(effects: &Effects) -> Vec<(NodeId, WriteId)> {
 fn answered(effects: &Effects) -> Vec<Ticket> {
     let ticket = |work: &Work| match work {
         Work::Entry(_, ticket) => *ticket,
-        Work::Readable(_) => None,
+        Work::Readable(_) | Work::Install(..) | Work::Lost(_) => None,
     };
     effects.work.iter().filter_map(ticket).collect()
 }

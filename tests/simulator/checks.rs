@@ -54,10 +54,7 @@ impl Checks {
         let urls = self.applied.values().filter_map(|entry| {
             let Payload::Command(payload) = &entry.payload else { return None };
             let (_, command) = WriteId::split(payload).unwrap();
-            match Command::decode(command).unwrap() {
-                Command::CreateLink { url } => Some(String::from_utf8(url.into()).unwrap()),
-                Command::RegisterSession { .. } => None,
-            }
+            url_of(Command::decode(command).unwrap())
         });
         urls.collect()
     }
@@ -68,5 +65,14 @@ impl Checks {
         let digest = format!("{:?}", summary.digest());
         let first = self.digests.entry(summary.applied).or_insert_with(|| digest.clone());
         assert_eq!(*first, digest, "n{} differs at {}", machine.id, summary.applied);
+    }
+}
+
+/// The URL that a command makes a link for.
+fn url_of(command: Command) -> Option<String> {
+    match command {
+        Command::CreateLink { url } => Some(String::from_utf8(url.into()).unwrap()),
+        Command::Once { command, .. } => url_of(*command),
+        Command::RegisterSession { .. } | Command::TakeDigest => None,
     }
 }

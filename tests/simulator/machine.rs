@@ -135,7 +135,7 @@ impl Machine {
         let mut boot = self.disk.boot(self.id);
         boot.commit = boot.commit.max(applied);
         let registration = Registration { nonce, command };
-        let replica = Replica::new(self.options.clone(), boot, applied, registration, now);
+        let replica = Replica::new(self.options.clone(), boot, applied, None, registration, now);
         self.process = Some(Process {
             replica,
             reconciler: Reconciler::new(200_000),
@@ -224,6 +224,8 @@ impl Process {
         self.work.iter().any(|work| match work {
             Work::Entry(_, of) => *of == Some(ticket),
             Work::Readable(of) => of.contains(&ticket),
+            Work::Install(_, of) => of.iter().any(|(_, of)| *of == ticket),
+            Work::Lost(_) => false,
         })
     }
 
@@ -233,6 +235,7 @@ impl Process {
         let count = count.min(self.work.len());
         for work in self.work.drain(..count).collect::<Vec<_>>() {
             match work {
+                Work::Install(..) | Work::Lost(_) => panic!("this machine installs no state"),
                 Work::Readable(tickets) => {
                     let applied = self.state.summary().applied;
                     said.extend(
