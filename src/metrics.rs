@@ -112,6 +112,8 @@ pub struct Metrics {
     pub checkpoint_time: Histogram,
     /// Times the applier waited for a checkpoint.
     pub apply_pauses: Counter,
+    /// Times a checkpoint, or the merging behind it, waited for room on the disk.
+    pub checkpoint_waits: Counter,
     /// Writes taken from clients of this node.
     pub proposals: Counter,
     /// Writes refused because a queue was full.

@@ -66,7 +66,7 @@ pub enum Link {
 /// When the store cannot be read or the row in it is damaged.
 pub fn lookup(rows: &(impl Rows + ?Sized), key: &str) -> Result<Option<Link>, StoreError> {
     let Some(row) = rows.get(&row_key(table::LINKS, key.as_bytes()))? else { return Ok(None) };
-    decode(&row).map(Some).map_err(|why| StoreError(format!("row of link {key}: {why}")))
+    decode(&row).map(Some).map_err(|why| StoreError::damaged(format!("row of link {key}: {why}")))
 }
 
 /// Whether a first path part belongs to the HTTP surface.
