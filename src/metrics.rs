@@ -25,6 +25,21 @@ impl Counter {
     }
 }
 
+/// A number that is set.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Replaces the number.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Durations in fixed buckets, in the shape Prometheus wants.
 #[derive(Debug, Default)]
 pub struct Histogram {
@@ -104,6 +119,12 @@ pub struct Metrics {
     pub log_bytes: Counter,
     /// Time of each fdatasync of the log.
     pub log_fsync: Histogram,
+    /// Bytes that the log takes on disk.
+    pub data_log_bytes: Gauge,
+    /// Bytes that the state's checkpoint takes on disk.
+    pub data_state_bytes: Gauge,
+    /// Bytes that snapshot files take on disk.
+    pub data_snapshot_bytes: Gauge,
     /// Entries applied.
     pub applied_entries: Counter,
     /// Checkpoints completed.

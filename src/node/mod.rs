@@ -26,6 +26,7 @@ mod peers;
 mod publish;
 mod run;
 mod running;
+mod scrub_status;
 pub mod space;
 mod status;
 
@@ -34,6 +35,7 @@ pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
 pub use clock::Clock;
 pub use run::run;
+pub use scrub_status::{ScrubEnd, ScrubReport, ScrubStatus, ScrubWake};
 pub use status::{DiskHealth, MemberStatus, Phase, Status};
 
 /// The state as readers see it; named here for those who must not name the storage.

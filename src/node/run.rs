@@ -32,6 +32,7 @@ use crate::membership::{
 use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index, MemberInfo};
 use crate::replica::{Options, Registration, Replica};
+use crate::snapshot;
 use crate::state::{Command, State};
 use crate::storage::{Checkpoint, DataDir, Identity, Store, StoreOptions};
 use crate::transport::{self, Hello, Inbound, Purpose};
@@ -154,10 +155,12 @@ impl<'a> Node<'a> {
         let (raft_in, raft_inbox) = bounded(INBOX_MAX);
         let (gossip_in, gossip_inbox) = bounded(GOSSIP_INBOX_MAX);
         let (guests_in, guests) = bounded(GUESTS_MAX);
+        let (states_in, _states) = bounded(snapshot::INBOX_MAX);
         let (transport, transport_thread) = transport::start(
             transport::Config {
                 identity: wire_identity(data.identity(), boot_nonce),
                 guest_inbox: guests_in,
+                state_inbox: states_in,
             },
             listeners.peer,
             raft_in,

@@ -329,6 +329,16 @@ impl Api {
     pub fn put(&self, url: &str) -> Answer {
         self.ask("PUT", "/", url)
     }
+
+    /// Shortens a URL under an idempotency key.
+    pub fn put_under(&self, key: &str, url: &str) -> Answer {
+        self.ask_with("PUT", "/", &format!("Idempotency-Key: {key}\r\n"), url)
+    }
+
+    /// One request with more header lines, each ended, on a connection of its own.
+    pub fn ask_with(&self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+        self.connect().ask_with(method, target, headers, body)
+    }
 }
 
 /// A connection that sends what it is told, byte for byte.
@@ -371,11 +381,16 @@ impl Wire {
     }
 
     pub fn ask(&mut self, method: &str, target: &str, body: &str) -> Answer {
+        self.ask_with(method, target, "", body)
+    }
+
+    pub fn ask_with(&mut self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
         let length = match body.len() {
             0 => String::new(),
             length => format!("Content-Length: {length}\r\n"),
         };
-        self.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{length}\r\n{body}"));
+        let lines = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{headers}{length}");
+        self.send(format!("{lines}\r\n{body}"));
         self.answer_to(method)
     }
 

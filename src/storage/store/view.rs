@@ -141,6 +141,12 @@ impl Views {
         self.0.read().clone()
     }
 
+    /// Looks at the newest view without keeping it: whoever lets go of a view last gives its memory
+    /// and its files back, and some readers must not be held up by that. `look` must be quick.
+    pub fn look<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.0.read())
+    }
+
     /// Replaces the view; the old one is dropped outside the lock.
     pub(super) fn publish(&self, view: View) {
         let old = std::mem::replace(&mut *self.0.write(), view);
