@@ -25,16 +25,28 @@ impl Counter {
     }
 }
 
+<<<<<<< HEAD
 /// A number that is set.
+=======
+/// A number that goes up and down: what it was last set to.
+>>>>>>> wal
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
+<<<<<<< HEAD
     /// Replaces the number.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
     }
     /// The number.
+=======
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+    /// What it was set to last.
+>>>>>>> wal
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -117,6 +129,8 @@ pub struct Metrics {
     pub log_entries: Counter,
     /// Bytes in them.
     pub log_bytes: Counter,
+    /// Bytes of the log's files now, without those that are made ahead.
+    pub log_file_bytes: Gauge,
     /// Time of each fdatasync of the log.
     pub log_fsync: Histogram,
     /// Bytes that the log takes on disk.

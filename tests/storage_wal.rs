@@ -72,7 +72,7 @@ fn what_was_synced_is_found_after_a_restart() {
     written.push(configuration(61, 4));
     let (mut writer, mut reader, _) = open(dir.path()).unwrap();
     for batch in written.chunks(3) {
-        writer.append(batch, batch[0].index - 1).unwrap();
+        writer.append(batch, batch[0].index - 1);
         let seen = reader.last_index();
         assert!(seen < batch[0].index, "not visible before it is durable");
         writer.sync().unwrap();
@@ -102,14 +102,14 @@ fn a_record_that_does_not_follow_the_last_one_supersedes() {
     let dir = TempDir::new().unwrap();
     let (mut writer, mut reader, _) = open(dir.path()).unwrap();
     let first: Vec<_> = (1..=30).map(|index| command(index, 1, 200)).collect();
-    writer.append(&first, 0).unwrap();
+    writer.append(&first, 0);
     writer.sync().unwrap();
     // Across segments, then twice within one batch.
-    writer.append(&[command(8, 2, 50), configuration(9, 2)], 0).unwrap();
+    writer.append(&[command(8, 2, 50), configuration(9, 2)], 0);
     writer.sync().unwrap();
-    writer.append(&[command(10, 2, 50)], 0).unwrap();
-    writer.append(&[command(9, 3, 50), command(10, 3, 50)], 0).unwrap();
-    writer.append(&[command(10, 4, 50)], 0).unwrap();
+    writer.append(&[command(10, 2, 50)], 0);
+    writer.append(&[command(9, 3, 50), command(10, 3, 50)], 0);
+    writer.append(&[command(10, 4, 50)], 0);
     assert_eq!(writer.last_index(), 10);
     writer.sync().unwrap();
 
@@ -130,7 +130,7 @@ fn a_reader_takes_as_much_as_was_asked_for_but_at_least_one() {
     let dir = TempDir::new().unwrap();
     let (mut writer, mut reader, _) = open(dir.path()).unwrap();
     let written: Vec<_> = (1..=40).map(|index| command(index, 1, 100)).collect();
-    writer.append(&written, 0).unwrap();
+    writer.append(&written, 0);
     writer.sync().unwrap();
     let mut indexes = |first, last, bytes| -> Vec<Index> {
         reader.read(first, last, bytes).unwrap().iter().map(|entry| entry.index).collect()
@@ -149,7 +149,7 @@ fn an_entry_larger_than_a_segment_gets_one_of_its_own_size() {
     let dir = TempDir::new().unwrap();
     let written = [command(1, 1, 10), command(2, 1, 40_000), command(3, 1, 10)];
     let (mut writer, reader, _) = open(dir.path()).unwrap();
-    writer.append(&written, 0).unwrap();
+    writer.append(&written, 0);
     writer.sync().unwrap();
     drop((writer, reader));
     for _ in 0..3 {
@@ -179,7 +179,7 @@ fn entries_are_read_while_others_are_appended() {
         })
         .collect();
     for index in 1..=300 {
-        writer.append(&[command(index, 1, 60)], 0).unwrap();
+        writer.append(&[command(index, 1, 60)], 0);
         writer.sync().unwrap();
     }
     readers.into_iter().for_each(|reader| reader.join().unwrap());
@@ -214,7 +214,7 @@ fn a_reader_never_mixes_two_states_of_the_log() {
         }
     });
     for (_, entries) in &rounds {
-        writer.append(entries, 0).unwrap();
+        writer.append(entries, 0);
         writer.sync().unwrap();
     }
     checker.join().unwrap();
@@ -226,7 +226,7 @@ fn written(dir: &Path) -> Vec<Entry> {
         Wal::open(dir, &IDENTITY, WalOptions { segment_bytes: 1 << 16, ..SMALL }).unwrap();
     let entries: Vec<_> = (1..=12).map(|index| command(index, 1, 300)).collect();
     for batch in entries.chunks(4) {
-        writer.append(batch, 0).unwrap();
+        writer.append(batch, 0);
         writer.sync().unwrap();
     }
     drop((writer, reader));
@@ -269,7 +269,7 @@ fn a_record_that_ends_in_zeros_from_a_sector_on_is_cut_away() {
         assert_eq!(recovered.last_index, 8, "cut at {cut}");
         assert_eq!(recovered.torn.unwrap().1, start as u64);
         // What was cut away can be written anew, and nothing of it comes back.
-        writer.append(&[command(9, 2, 5)], 0).unwrap();
+        writer.append(&[command(9, 2, 5)], 0);
         writer.sync().unwrap();
         drop((writer, reader));
         let mut expected = entries[..8].to_vec();
@@ -323,7 +323,7 @@ fn a_sealed_segment_must_be_whole() {
     let dir = TempDir::new().unwrap();
     let (mut writer, reader, _) = open(dir.path()).unwrap();
     for index in 1..=100 {
-        writer.append(&[command(index, 1, 100)], 0).unwrap();
+        writer.append(&[command(index, 1, 100)], 0);
         writer.sync().unwrap();
     }
     drop((writer, reader));
@@ -404,7 +404,7 @@ mod any_damage {
             let first = log.len() as u64 + 1;
             let batch: Vec<_> =
                 (first..).take(*count).map(|index| command(index, term, *length)).collect();
-            writer.append(&batch, 0).unwrap();
+            writer.append(&batch, 0);
             writer.sync().unwrap();
             log.extend(batch);
             states.push(log.clone());
@@ -497,9 +497,9 @@ mod any_damage {
 fn a_record_never_vouches_for_entries_that_its_own_entries_supersede() {
     let dir = TempDir::new().unwrap();
     let (mut writer, _reader, _) = open(dir.path()).unwrap();
-    writer.append(&[command(1, 1, 10), command(2, 1, 10)], 0).unwrap();
+    writer.append(&[command(1, 1, 10), command(2, 1, 10)], 0);
     // The record before is closed and written by this; then the power goes.
-    writer.append(&[command(2, 2, 10)], 2).unwrap();
+    writer.append(&[command(2, 2, 10)], 2);
     drop(writer);
     let (entries, recovered) = reopen(dir.path()).unwrap();
     assert_eq!(entries.last().map(|entry| (entry.index, entry.term)), Some((2, 1)));

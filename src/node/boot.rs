@@ -100,7 +100,7 @@ pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<
         stamp: Stamp { clock_ms: wall_ms, wall_ms },
         payload: Payload::Configuration(Configuration { members: [(1, member)].into() }),
     };
-    writer.append(&[entry], 1).map_err(StartError::failed)?;
+    writer.append(&[entry], 1);
     writer.sync().map_err(StartError::failed)?;
     let mut vote = VoteFile::open(&data.vote_dir(), &finished, 0).map_err(StartError::failed)?;
     vote.write(HardState { term: 1, vote: Some(1) }).map_err(StartError::failed)?;
@@ -191,8 +191,8 @@ pub fn recover(
         tail: recovered.tail,
         commit: recovered.commit.max(applied),
         last_clock_ms: recovered.last_clock_ms,
-        start: (0, 0),
-        recovering: false,
+        start: recovered.start,
+        recovering: data.recovering().map_err(StartError::failed)?.is_some(),
     };
     Ok(Recovered { boot, writer, reader, vote })
 }

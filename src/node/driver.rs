@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 use super::client::{Ask, Completion, Completions, Outcome, Request};
 use super::dial_back::DialBack;
 use super::log_reader::ReadDone;
-use super::log_writer::{LogDone, LogWrite};
+use super::log_writer::{LogCommand, LogDone, LogWrite};
 use super::peers::Peers;
 use super::publish::Publisher;
 use super::{Clock, Status};
@@ -82,7 +82,7 @@ pub struct Outputs {
     /// To peers.
     pub transport: transport::Handle,
     /// To the log writer; bounded by the replica, in bytes.
-    pub log: Sender<LogWrite>,
+    pub log: Sender<LogCommand>,
     /// To the log reader; bounded by the replica, in number.
     pub log_read: Sender<LogRequest>,
     /// To the applier; bounded by the replica, in bytes.
@@ -265,6 +265,7 @@ impl Driver {
                 all.into_iter().for_each(|it: Persisted| self.replica.on_persisted(now, it));
                 Ok(())
             }
+            LogDone::Purged(_) | LogDone::Full(_) => Ok(()),
             LogDone::Failed(why) => Err(why),
         }
     }
@@ -295,7 +296,7 @@ impl Driver {
         let effects = self.replica.effects();
         self.send(effects.messages);
         for (write, commit) in effects.writes {
-            self.outputs.log.send(LogWrite { write, commit }).ok();
+            self.outputs.log.send(LogCommand::Write(LogWrite { write, commit })).ok();
         }
         for request in effects.log_reads {
             self.outputs.log_read.send(request).ok();

@@ -287,8 +287,10 @@ impl<'a> Node<'a> {
         let applied_index = Arc::new(AtomicU64::new(applied));
         let spawned = |error| StartError::Failed(format!("the system gives no thread: {error}"));
 
-        let log = log_writer::spawn(writer, vote, log_out, done_in, Arc::clone(&self.metrics))
-            .map_err(spawned)?;
+        let mark = self.data.recovering_mark();
+        let metrics = Arc::clone(&self.metrics);
+        let log =
+            log_writer::spawn(writer, vote, mark, log_out, done_in, metrics).map_err(spawned)?;
         let log_read = log_reader::spawn(reader, read_out, read_done_in).map_err(spawned)?;
         let apply = Applier {
             state,

@@ -8,6 +8,7 @@
 
 mod data_dir;
 mod files;
+mod recovering;
 pub mod snapshot;
 mod state_dir;
 mod store;
@@ -15,10 +16,11 @@ mod vote;
 pub mod wal;
 
 pub use data_dir::{DataDir, Identity, OpenError};
+pub use recovering::RecoveringMark;
 pub use state_dir::{Manifest, StateDir};
 pub use store::{
     Checkpoint, CheckpointView, KEY_BYTES_MAX, MemoryStore, Rows, Scrubbed, Store, StoreError,
     StoreErrorKind, StoreOptions, StoreStopper, Table, View, Views,
 };
 pub use vote::{VoteError, VoteFile};
-pub use wal::{Recovered, Synced, Wal, WalError, WalOptions, WalReader, WalWriter};
+pub use wal::{Recovered, Survey, Synced, Wal, WalError, WalOptions, WalReader, WalWriter};

@@ -4,6 +4,9 @@
 //! there are two copies, both written and synced before anybody hears of the vote; a damaged one is
 //! replaced by the other, and when both are damaged the node has lost its disk: it must come back as
 //! a new node, never under its old id.
+//!
+//! A copy is a few bytes, written when the node starts and overwritten in place from then on: a vote
+//! needs no new room, so a node goes on voting when its disk is full.
 
 use std::fs::{self, File};
 use std::io;
