@@ -139,6 +139,8 @@ pub struct Metrics {
     pub data_state_bytes: Gauge,
     /// Bytes that snapshot files take on disk.
     pub data_snapshot_bytes: Gauge,
+    /// Bytes that everything else in the data directory takes.
+    pub data_other_bytes: Gauge,
     /// Entries applied.
     pub applied_entries: Counter,
     /// Checkpoints completed.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -93,7 +93,7 @@ pub fn in_full_run(test: &str, script: &[Step], at: &[usize]) {
 /// Whether this process is the life; then it has been lived when this returns.
 fn is_the_life(script: &[Step]) -> bool {
     let Some(path) = std::env::var_os(LIFE) else { return false };
-    let done = |step| writeln!(std::io::stdout(), "\ndone {step}").unwrap();
+    let done = |step| println!("\ndone {step}");
     if let Err(error) = live(Path::new(&path), script, done) {
         eprintln!("{error}");
         std::process::exit(FAILED);
@@ -179,10 +179,10 @@ fn check(disk: &Disk, script: &[Step], done: Option<usize>) -> Result<(), String
     let mut life = Life::start(&path).map_err(told)?;
     let found = life.found().map_err(told)?;
     let mut model = compare(&found, &before, &after).map_err(told)?;
-    for step in [Step::Vote, Step::Append { back: 1.min(model.last()), count: 3 }, Step::Checkpoint]
+    for step in [Step::Vote, Step::Append { back: (model.last() - model.commit()).min(1), count: 3 }, Step::Checkpoint]
     {
         model.take(step);
-        life.take(step, &model).map_err(told)?;
+        life = life.take(step, &model).map_err(told)?;
     }
     life.end().map_err(told)?;
     let mut life = start_again(&path).map_err(told)?;
@@ -209,14 +209,17 @@ fn start_again(path: &Path) -> Result<Life, String> {
 fn compare(found: &Found, before: &Model, after: &Model) -> Result<Model, String> {
     let either = |is: &dyn Fn(&Model) -> bool| [after, before].into_iter().find(|model| is(model));
     // Of entries that were never acknowledged, those that came first may be there.
-    let last = found.log.last().map_or(found.start, |entry| entry.index);
+    let (start, start_term) = found.start;
+    let last = found.log.last().map_or(start, |entry| entry.index);
     let begun = after.beginning(before, last);
     let candidates = [Some(after), Some(before), begun.as_ref()];
-    let log = candidates.into_iter().flatten().find(|it| found.log == it.entries(found.start + 1));
+    let fits =
+        |it: &&Model| it.term(start) == Some(start_term) && found.log == it.entries(start + 1);
+    let log = candidates.into_iter().flatten().find(fits);
     let Some(log) = log else {
         let terms: Vec<_> = found.log.iter().map(|entry| (entry.index, entry.term)).collect();
         return Err(format!(
-            "the log begins behind {} and holds {terms:?}, not the terms {:?} or {:?}",
+            "the log begins behind {:?} and holds {terms:?}, not the terms {:?} or {:?}",
             found.start, before.terms, after.terms
         ));
     };
@@ -233,11 +236,9 @@ fn compare(found: &Found, before: &Model, after: &Model) -> Result<Model, String
             after.applied
         ));
     }
-    if found.start > found.applied {
-        return Err(format!(
-            "the log begins behind {}, the state is as of {}",
-            found.start, found.applied
-        ));
+    if start > found.applied {
+        let applied = found.applied;
+        return Err(format!("the log begins behind {start}, the state is as of {applied}"));
     }
     Ok(Model { terms: log.terms.clone(), vote: found.vote, applied: found.applied })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::ids::Id128;
-use bowline::raft::{Entry, HardState, Index};
+use bowline::raft::{Entry, HardState, Index, Term};
 use bowline::storage::{
     DataDir, Identity, Rows, Store, StoreOptions, Table, Views, VoteFile, Wal, WalOptions,
     WalReader, WalWriter,
@@ -28,13 +28,15 @@ const NODE: u64 = 3;
 
 /// The opened storage of a node.
 pub struct Life {
-    _dir: DataDir,
+    dir: DataDir,
     wal: WalWriter,
     reader: WalReader,
     vote: VoteFile,
+    states: StateDir,
     store: Store,
     views: Views,
-    /// What the start found.
+    /// What the start found: where the log begins, and ends.
+    start: (Index, Term),
     last: Index,
     applied: Index,
 }
@@ -44,8 +46,8 @@ pub struct Life {
 pub struct Found {
     /// All entries of the log.
     pub log: Vec<Entry>,
-    /// The log begins behind this index.
-    pub start: Index,
+    /// The log begins behind this entry.
+    pub start: (Index, Term),
     /// Term and vote.
     pub vote: HardState,
     /// Index of the last entry in the checkpoint.
@@ -65,31 +67,65 @@ impl Life {
             dir.set_identity(identity).map_err(text)?;
         }
         let identity = *dir.identity();
+        let mut states = StateDir::open(path).map_err(text)?;
+        if let Some(start) = states.pending_restart() {
+            Wal::restart_in(&dir.log_dir(), &identity, LOG, start).map_err(text)?;
+            states.restart_done().map_err(text)?;
+        }
+        states.remove_unused().map_err(text)?;
         let (wal, reader, recovered) = Wal::open(&dir.log_dir(), &identity, LOG).map_err(text)?;
         let vote = VoteFile::open(&dir.vote_dir(), &identity, recovered.last_term());
         let vote = vote.map_err(text)?;
         let (store, views, checkpoint) =
-            Store::open(&dir.state_dir(), STATE, Arc::default()).map_err(text)?;
+            Store::open(&states.current(), STATE, Arc::default()).map_err(text)?;
         let applied = checkpoint.map_or(0, |checkpoint| checkpoint.applied);
-        let last = recovered.last_index;
+        let (start, last) = (recovered.start, recovered.last_index);
         if last < applied {
             return Err(format!("the log ends at {last}, before the state's index {applied}"));
         }
-        Ok(Self { _dir: dir, wal, reader, vote, store, views, last, applied })
+        Ok(Self { dir, wal, reader, vote, states, store, views, start, last, applied })
     }
 
-    /// Does a step; `after` is what must hold then. Whatever this reports is acknowledged.
-    pub fn take(&mut self, step: Step, after: &Model) -> Result<(), String> {
+    /// Does a step; `after` is what must hold then. What this returns from is acknowledged.
+    pub fn take(mut self, step: Step, after: &Model) -> Result<Self, String> {
         match step {
-            Step::Vote => self.vote.write(after.vote).map_err(text),
+            Step::Install { .. } => return self.install(after),
+            Step::Restart => {
+                let path = self.dir.path().to_owned();
+                self.end()?;
+                return Self::start(&path);
+            }
+            Step::Vote => self.vote.write(after.vote).map_err(text)?,
             Step::Append { count, .. } => {
                 let entries = after.entries(after.last() + 1 - count);
-                self.wal.append(&entries, after.commit()).map_err(text)?;
-                self.wal.sync().map(|_| ()).map_err(text)
+                self.wal.append(&entries, after.commit());
+                self.wal.sync().map_err(text)?;
             }
-            Step::Checkpoint => self.checkpoint(after),
-            Step::Restart => Err("who restarts does nothing more".to_owned()),
+            Step::Checkpoint => self.checkpoint(after)?,
+            // To be kept: nothing. Its bytes are of no interest here.
+            Step::Purge => drop(self.wal.purge(self.applied, 0).map_err(text)?),
         }
+        Ok(self)
+    }
+
+    /// As the applier and the log thread do it, one after the other.
+    fn install(mut self, after: &Model) -> Result<Self, String> {
+        let restart = (after.applied, after.term(after.applied).unwrap());
+        let staged = self.states.stage().map_err(text)?;
+        let checkpoint =
+            Checkpoint { applied: after.applied, meta: Bytes::from_static(b"installed") };
+        let rows = after.rows().into_iter().map(|(key, value)| Ok((key.into(), value.into())));
+        Store::build::<StoreError>(&staged, STATE, &checkpoint, rows).map_err(text)?;
+        self.states.adopt(&staged, Some(restart)).map_err(text)?;
+        let Self { dir, mut wal, reader, vote, mut states, store, views, start, last, .. } = self;
+        store.close().map_err(text)?;
+        let opened = Store::open_in(&states.current(), STATE, Arc::default(), views.clone());
+        let (store, _) = opened.map_err(text)?;
+        wal.restart(restart).map_err(text)?;
+        states.restart_done().map_err(text)?;
+        states.remove_unused().map_err(text)?;
+        let applied = after.applied;
+        Ok(Self { dir, wal, reader, vote, states, store, views, start, last, applied })
     }
 
     fn checkpoint(&mut self, after: &Model) -> Result<(), String> {
@@ -115,9 +151,9 @@ impl Life {
 
     /// Everything that is there.
     pub fn found(&mut self) -> Result<Found, String> {
-        let start = 0;
-        let log = self.reader.read(start + 1, self.last, usize::MAX).map_err(text)?;
-        if log.len() as u64 != self.last - start {
+        let start = self.start;
+        let log = self.reader.read(start.0 + 1, self.last, usize::MAX).map_err(text)?;
+        if log.len() as u64 != self.last - start.0 {
             return Err(format!("{} entries of {}", log.len(), self.last));
         }
         let mut rows = BTreeMap::new();
@@ -138,12 +174,7 @@ pub fn live(path: &Path, script: &[Step], mut done: impl FnMut(usize)) -> Result
     done(0);
     for (at, step) in script.iter().enumerate() {
         model.take(*step);
-        if *step == Step::Restart {
-            life.end()?;
-            life = Life::start(path)?;
-        } else {
-            life.take(*step, &model).map_err(|error| format!("{step:?}: {error}"))?;
-        }
+        life = life.take(*step, &model).map_err(|error| format!("{step:?}: {error}"))?;
         done(at + 1);
     }
     life.end()

@@ -11,7 +11,7 @@ mod model;
 mod need;
 
 use cut::{between_any_two_steps, in_full_run};
-use model::Step::{self, Append, Checkpoint, Restart, Vote};
+use model::Step::{self, Append, Checkpoint, Install, Purge, Restart, Vote};
 
 /// The same steps several times.
 fn again(times: usize, steps: &[Step]) -> Vec<Step> {
@@ -33,10 +33,29 @@ fn checkpoints() {
 }
 
 #[test]
-fn everything_at_once() {
-    let grow = Append { back: 0, count: 7 };
-    let supersede = Append { back: 1, count: 2 };
+fn purges() {
+    let grow = Append { back: 0, count: 60 };
+    let script = again(3, &[Vote, grow, grow, Checkpoint, grow, Purge, grow, Restart, Purge]);
+    between_any_two_steps("purges", &script);
+}
+
+#[test]
+fn states_of_others() {
+    let grow = Append { back: 0, count: 20 };
+    let ahead = Install { ahead: 25 };
     let script =
-        again(50, &[Vote, grow, grow, supersede, Checkpoint, grow, Vote, supersede, Restart]);
+        again(2, &[Vote, grow, grow, ahead, grow, Vote, ahead, Checkpoint, Restart, ahead]);
+    between_any_two_steps("states_of_others", &script);
+}
+
+#[test]
+fn everything_at_once() {
+    let grow = Append { back: 0, count: 17 };
+    let supersede = Append { back: 1, count: 2 };
+    let ahead = Install { ahead: 9 };
+    let round = [
+        Vote, grow, grow, supersede, Checkpoint, Purge, grow, Vote, supersede, ahead, grow, Restart,
+    ];
+    let script = again(40, &round);
     in_full_run("everything_at_once", &script, &[1, 4, 9, 30, 75, 140]);
 }

@@ -18,6 +18,11 @@ pub enum Step {
     Append { back: u64, count: u64 },
     /// What is committed is applied, and a checkpoint made of it.
     Checkpoint,
+    /// The log up to the checkpoint is deleted, as far as whole segments go.
+    Purge,
+    /// The state of another node, that many entries further than this log, takes the place of the own
+    /// one, and the log begins anew behind it.
+    Install { ahead: u64 },
     /// The end and a new start.
     Restart,
 }
@@ -48,7 +53,15 @@ impl Model {
                 self.terms.extend((0..count).map(|_| term));
             }
             Step::Checkpoint => self.applied = self.commit(),
-            Step::Restart => {}
+            Step::Install { ahead } => {
+                let last = self.last() + ahead;
+                self.terms.truncate(usize::try_from(self.commit()).unwrap());
+                let missing = last - self.last();
+                let term = self.vote.term;
+                self.terms.extend((0..missing).map(|_| term));
+                self.applied = last;
+            }
+            Step::Purge | Step::Restart => {}
         }
     }
 
@@ -67,6 +80,14 @@ impl Model {
     /// Up to where nothing is ever superseded.
     pub fn commit(&self) -> Index {
         self.last().saturating_sub(OPEN).max(self.applied)
+    }
+
+    /// Term of an entry; 0 before the first.
+    pub fn term(&self, index: Index) -> Option<Term> {
+        match usize::try_from(index).unwrap() {
+            0 => Some(0),
+            index => self.terms.get(index - 1).copied(),
+        }
     }
 
     /// An entry of the log.

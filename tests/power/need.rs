@@ -17,7 +17,8 @@ pub fn need<T>(test: &str, found: Result<T, String>) -> Option<T> {
             let no_skip = std::env::var_os(NO_SKIP).is_some_and(|value| value == "1");
             assert!(!no_skip, "{test} cannot run here: {why}");
             // Past the harness, which keeps to itself what a test that passes prints.
-            writeln!(std::io::stderr(), "SKIPPED {test}: {why}").unwrap();
+            let mut past = std::io::stderr();
+            writeln!(past, "SKIPPED {test}: {why}").unwrap();
             None
         }
     }
