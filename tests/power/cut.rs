@@ -179,8 +179,11 @@ fn check(disk: &Disk, script: &[Step], done: Option<usize>) -> Result<(), String
     let mut life = Life::start(&path).map_err(told)?;
     let found = life.found().map_err(told)?;
     let mut model = compare(&found, &before, &after).map_err(told)?;
-    for step in [Step::Vote, Step::Append { back: (model.last() - model.commit()).min(1), count: 3 }, Step::Checkpoint]
-    {
+    for step in [
+        Step::Vote,
+        Step::Append { back: (model.last() - model.commit()).min(1), count: 3 },
+        Step::Checkpoint,
+    ] {
         model.take(step);
         life = life.take(step, &model).map_err(told)?;
     }

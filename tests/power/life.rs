@@ -8,8 +8,8 @@ use std::time::Duration;
 use bowline::ids::Id128;
 use bowline::raft::{Entry, HardState, Index, Term};
 use bowline::storage::{
-    DataDir, Identity, Rows, Store, StoreOptions, Table, Views, VoteFile, Wal, WalOptions,
-    WalReader, WalWriter,
+    Checkpoint, DataDir, Identity, Rows, StateDir, Store, StoreError, StoreOptions, Table, Views,
+    VoteFile, Wal, WalOptions, WalReader, WalWriter,
 };
 use bytes::Bytes;
 
