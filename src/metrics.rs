@@ -139,6 +139,8 @@ pub struct Metrics {
     pub data_state_bytes: Gauge,
     /// Bytes that snapshot files take on disk.
     pub data_snapshot_bytes: Gauge,
+    /// Bytes that everything else in the data directory takes.
+    pub data_other_bytes: Gauge,
     /// Entries applied.
     pub applied_entries: Counter,
     /// Checkpoints completed.
@@ -149,6 +151,14 @@ pub struct Metrics {
     pub apply_pauses: Counter,
     /// Times a checkpoint, or the merging behind it, waited for room on the disk.
     pub checkpoint_waits: Counter,
+    /// Snapshot files written for other nodes.
+    pub snapshots_made: Counter,
+    /// Bytes of them sent.
+    pub snapshot_bytes_sent: Counter,
+    /// Bytes of other nodes' snapshot files received.
+    pub snapshot_bytes_received: Counter,
+    /// States built of them.
+    pub snapshots_built: Counter,
     /// Writes taken from clients of this node.
     pub proposals: Counter,
     /// Writes refused because a queue was full.

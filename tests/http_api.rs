@@ -399,6 +399,7 @@ fn metrics_are_in_the_text_format(front: Front) {
         "bowline_data_bytes{part=\"log\"} 4096",
         "bowline_data_bytes{part=\"state\"} 0",
         "bowline_data_bytes{part=\"snapshots\"} 0",
+        "bowline_data_bytes{part=\"other\"} 0",
         "bowline_members{role=\"voter\"} 2",
         "bowline_roster{status=\"suspect\"} 1",
         "bowline_log_fsync_seconds_bucket{le=\"0.0001\"} 0",

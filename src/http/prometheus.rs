@@ -141,6 +141,7 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("log", &metrics.data_log_bytes),
         ("state", &metrics.data_state_bytes),
         ("snapshots", &metrics.data_snapshot_bytes),
+        ("other", &metrics.data_other_bytes),
     ] {
         page.sample("data_bytes", &format!("part=\"{part}\""), gauge.get());
     }

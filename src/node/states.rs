@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::ids::ClusterId;
@@ -68,6 +68,8 @@ pub struct States {
     pub data: Arc<DataDir>,
     /// Index of the list it keeps.
     pub members_of: Index,
+    /// Set when a state was replaced: the old one is to be removed when nobody reads it any more.
+    pub replaced: Arc<AtomicBool>,
 }
 
 impl States {
@@ -91,6 +93,7 @@ impl States {
         let (store, checkpoint) =
             Store::open_in(&arrived.dir, self.options, Arc::clone(metrics), self.views.clone())?;
         *self.stopper.lock() = store.stopper();
+        self.replaced.store(true, Ordering::Relaxed);
         let meta = checkpoint.map(|it| it.meta).unwrap_or_default();
         let state = State::restore(store, &meta).map_err(|error| failed(&error))?;
         self.remember_members(installed.configuration_index, &installed.configuration);
@@ -129,7 +132,7 @@ impl States {
         }
         self.members_of = index;
         let hint = rmp_serde::to_vec(&(index, configuration)).expect("plain data can be encoded");
-        if let Err(error) = self.data.set_hint(&Bytes::from(hint)) {
+        if let Err(error) = self.data.set_hint(&hint) {
             log::warn!("the list of members was not kept for the next start: {error}");
         }
     }

@@ -108,7 +108,10 @@ impl Replica {
 
     /// The log on disk begins behind `start` now.
     pub fn on_purged(&mut self, start: Index) {
-        self.node.on_purged(start);
+        // It may speak of the log before an installed state took its place.
+        if start > self.node.log_start().0 {
+            self.node.on_purged(start);
+        }
     }
 
     /// The disk has no room for entries any more, or has room again.
@@ -146,7 +149,8 @@ impl Replica {
             None => {}
         }
         self.judge_fitness();
-        if self.disk.is_hopeless() {
+        // A full disk keeps its writes waiting on purpose, until there is room.
+        if self.disk.is_hopeless() && !self.full {
             let secs = self.disk.age() / 1_000_000;
             self.effects.stop = Some(format!(
                 "a write to the log has not come to its end for {secs} s: the disk hangs"

@@ -115,9 +115,10 @@ impl Install {
     }
 
     /// When [`Install::fetch`] has something to repeat by itself.
-    pub fn deadline(&self) -> Micros {
+    pub fn deadline(&self, leader: Option<NodeId>, own: NodeId) -> Micros {
+        let asks = self.lost.is_some() && self.under_way.is_none();
         match self.asked {
-            Some((_, at)) if self.lost.is_some() && self.under_way.is_none() => at + REPEAT_US,
+            Some((_, at)) if asks && leader.is_some_and(|leader| leader != own) => at + REPEAT_US,
             _ => NEVER,
         }
     }
@@ -152,7 +153,9 @@ mod tests {
         assert_eq!(install.fetch(Some(2), 1, Micros(0)), Some((from(2, 7), true)));
         assert_eq!(install.fetch(Some(2), 1, Micros(9)), None);
         assert_eq!(install.fetch(Some(3), 1, Micros(9)), Some((from(3, 7), true)));
-        assert_eq!(install.deadline(), Micros(9 + REPEAT_US));
+        assert_eq!(install.deadline(Some(3), 1), Micros(9 + REPEAT_US));
+        assert_eq!(install.deadline(None, 1), NEVER);
+        assert_eq!(install.deadline(Some(1), 1), NEVER);
         assert_eq!(install.fetch(Some(3), 1, LATER), Some((from(3, 7), false)));
     }
 
@@ -166,7 +169,7 @@ mod tests {
         assert_eq!(install.fetch(Some(2), 1, Micros(9)), None);
         install.want(from(2, 60));
         assert_eq!(install.fetch(Some(2), 1, LATER), Some((from(2, 60), false)));
-        assert_eq!(install.deadline(), NEVER, "the core says it again itself");
+        assert_eq!(install.deadline(Some(2), 1), NEVER, "the core says it again itself");
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Replica {
         registration: Registration,
         now: Now,
     ) -> Self {
+        let start = boot.start.0;
         let mut node = Node::new(options.raft.clone(), boot, registration.nonce, now);
         node.release_memory(applied);
         let mut replica = Self {
@@ -129,7 +130,7 @@ impl Replica {
             admin: Admin::default(),
             leader: None,
             full: false,
-            install: Install::new(state_lost, applied),
+            install: Install::new(state_lost, applied.max(start)),
             audit: Audit::new(now.mono),
             unfit: None,
         };
@@ -166,7 +167,7 @@ impl Replica {
             .min(self.joins.deadline())
             .min(self.admin.deadline())
             .min(self.disk.deadline())
-            .min(self.install.deadline())
+            .min(self.install.deadline(self.node.leader(), self.node.id()))
             .min(self.audit_deadline());
         // The applier reports by a number we look at, not by a wake-up: look often when it matters.
         if self.applying_bytes >= self.options.apply_bytes_max

@@ -67,6 +67,8 @@ pub enum Action {
     Build {
         /// The file.
         file: FileId,
+        /// The index that it must be as of, as the source has said.
+        applied: Index,
     },
     /// What was received is of no use any more, nor what is being built of it.
     Discard,
@@ -388,7 +390,7 @@ impl Fetcher {
         *heard = now;
         self.actions.push(Action::Write { offset, bytes });
         if part.is_whole() {
-            self.actions.push(Action::Build { file });
+            self.actions.push(Action::Build { file, applied: part.applied });
             self.phase = Phase::Whole { source: from, hold: now, built: false };
         }
     }

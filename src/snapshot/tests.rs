@@ -163,7 +163,7 @@ impl World {
                 assert_eq!(bytes, content(*file, offset, bytes.len()));
                 assert!(written.insert(offset, bytes).is_none(), "no place is written twice");
             }
-            fetch::Action::Build { file } => {
+            fetch::Action::Build { file, .. } => {
                 let (ours, size, written) = receiver.file.as_ref().unwrap();
                 assert_eq!(*ours, file);
                 let mut end = 0;

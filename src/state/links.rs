@@ -221,7 +221,7 @@ mod tests {
         for bytes in [&b"short"[..], &[9; 40]] {
             rows.put(&key, Bytes::copy_from_slice(bytes));
             let error = lookup(&rows, "abcdefgh").unwrap_err();
-            assert!(error.0.contains("abcdefgh"), "{error}");
+            assert!(error.to_string().contains("abcdefgh"), "{error}");
         }
     }
 

@@ -43,6 +43,10 @@ pub(super) fn message(message: &Message) -> String {
         // The nonce is drawn at random.
         Message::Recovering { last_index, .. } => format!("{name} holds={last_index}"),
         Message::RecoverTo { index, .. } => format!("{name} {index}"),
+        Message::Holds { index, term, nonce } => {
+            let by = if *nonce == 0 { "" } else { " recovering" };
+            format!("{name} {index}@{term}{by}")
+        }
         Message::Removed { index } => format!("{name} {index}"),
     }
 }

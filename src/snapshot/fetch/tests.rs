@@ -103,7 +103,7 @@ fn write(at: u64) -> Action {
 }
 
 fn build(file: FileId) -> Action {
-    Action::Build { file }
+    Action::Build { file, applied: 110 }
 }
 
 fn create(file: FileId) -> Action {
