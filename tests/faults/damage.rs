@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::harness::{Cluster, Node, eventually};
-use crate::support::{all_lead, becomes, cluster, copy, files, refused, says, write_much};
+use crate::support::{all_lead, becomes, cluster, copy, files, refused, says, status, write_much};
 
 /// The smallest segments there are, so that a few MiB of log have several.
 const FLAGS: [&str; 2] = ["--log-segment", "4M"];
@@ -182,38 +182,45 @@ fn a_lost_vote_is_refused_and_half_of_one_is_healed() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_fetched_anew() {
-    let (mut cluster, links) = filled(3);
-    let victim = cluster.follower();
-    has_a_checkpoint(&cluster.nodes[victim]);
-    cluster.nodes[victim].terminate();
-    let table = largest_table(&cluster.nodes[victim].data);
+fn a_damaged_checkpoint_is_built_again_from_a_log_that_has_everything() {
+    let (mut cluster, links) = filled(1);
+    has_a_checkpoint(&cluster.nodes[0]);
+    cluster.nodes[0].terminate();
+    let table = largest_table(&cluster.nodes[0].data);
     flip_at(&table, fs::metadata(&table).unwrap().len() / 2);
-    cluster.nodes[victim].restart();
-    fetches_the_state_anew(&cluster.nodes[victim]);
-    cluster.settled(3);
-    cluster.agree();
+    cluster.nodes[0].restart();
+    says(&cluster.nodes[0], table.to_str().unwrap());
+    says(&cluster.nodes[0], "built again");
+    cluster.settled(1);
     all_lead(&cluster, &links);
 }
 
 #[test]
-fn a_checkpoint_without_its_files_is_fetched_anew() {
-    let (mut cluster, links) = filled(3);
-    let victim = cluster.follower();
-    has_a_checkpoint(&cluster.nodes[victim]);
-    cluster.nodes[victim].terminate();
-    fs::remove_file(largest_table(&cluster.nodes[victim].data)).unwrap();
-    cluster.nodes[victim].restart();
-    fetches_the_state_anew(&cluster.nodes[victim]);
-    cluster.settled(3);
-    cluster.agree();
-    all_lead(&cluster, &links);
-}
-
-fn fetches_the_state_anew(node: &Node) {
-    says(node, "not to be trusted");
-    says(node, "installed the fetched state");
-    becomes(node, "state_lost", &Value::Null);
+fn a_damaged_checkpoint_is_fetched_where_the_log_is_purged() {
+    let damages: [&dyn Fn(&Path); 2] =
+        [&|table| flip_at(table, fs::metadata(table).unwrap().len() / 2), &|table| {
+            fs::remove_file(table).unwrap()
+        }];
+    let mut cluster = cluster(3, &[&FLAGS[..], &["--log-keep", "4M"]].concat());
+    let links = write_much(&cluster, "purged", 20);
+    for (victim, damage) in damages.into_iter().enumerate() {
+        eventually("the log is purged", || {
+            let status = status(&cluster.nodes[victim])?;
+            if status["log_start"].as_u64() > Some(0) { Ok(()) } else { Err(status) }
+                .map_err(|status| status.to_string())
+        });
+        cluster.nodes[victim].terminate();
+        let table = largest_table(&cluster.nodes[victim].data);
+        damage(&table);
+        cluster.nodes[victim].restart();
+        let node = &cluster.nodes[victim];
+        says(node, "the state is lost");
+        says(node, "installed the fetched state");
+        becomes(node, "state_lost", &Value::Null);
+        cluster.settled(3);
+        cluster.agree();
+        all_lead(&cluster, &links);
+    }
 }
 
 fn has_a_checkpoint(node: &Node) {

@@ -155,7 +155,7 @@ fn who_holds_another_state_than_the_others_finds_out_and_fetches_theirs() {
             index: summary.applied + 1,
             term: summary.term,
             clock_ms: summary.clock_ms,
-            wall_ms: summary.wall_ms,
+            wall_ms: 0,
         };
         let wrong = Command::RegisterSession { node: 99, nonce: 1 }.encode();
         state.apply_command(at, WriteId::default(), &wrong).unwrap();
