@@ -25,28 +25,16 @@ impl Counter {
     }
 }
 
-<<<<<<< HEAD
-/// A number that is set.
-=======
 /// A number that goes up and down: what it was last set to.
->>>>>>> wal
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-<<<<<<< HEAD
-    /// Replaces the number.
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-    /// The number.
-=======
     /// Sets it.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
     /// What it was set to last.
->>>>>>> wal
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index};
 use crate::replica::{Options, Registration, Replica};
 use crate::snapshot;
-use crate::state::{Command, State};
+use crate::state::Command;
 use crate::storage::{DataDir, StateDir};
 use crate::transport::{Hello, Purpose};
 
@@ -76,15 +76,9 @@ impl Node<'_> {
         let disk = self.config.disk;
 
         let mark = data.recovering_mark();
-        let log = log_writer::spawn(
-            writer,
-            vote,
-            mark,
-            log_out,
-            done_in,
-            Arc::clone(&self.metrics),
-        )
-        .map_err(no_thread)?;
+        let log =
+            log_writer::spawn(writer, vote, mark, log_out, done_in, Arc::clone(&self.metrics))
+                .map_err(no_thread)?;
         let log_read = log_reader::spawn(reader, read_out, read_done_in).map_err(no_thread)?;
         let apply = Applier {
             state,
@@ -93,7 +87,6 @@ impl Node<'_> {
                 options: self.store_options,
                 views: self.views.clone(),
                 stopper: Arc::clone(&stopper),
-                cluster,
                 own: (id, self.boot_nonce),
                 data: Arc::clone(&data),
                 members_of,
@@ -140,13 +133,13 @@ impl Node<'_> {
         .spawn()
         .map_err(no_thread)?;
         let (space_in, space_out) = bounded(0);
-        let report =
-            on_space(control_in.clone(), Arc::clone(&self.metrics), state_dir, replaced);
+        let report = on_space(control_in.clone(), Arc::clone(&self.metrics), state_dir, replaced);
         space::spawn(data.path(), &disk, space_out, report).map_err(no_thread)?;
 
         let command = Command::RegisterSession { node: id, nonce: self.boot_nonce }.encode();
         let registration = Registration { nonce: self.boot_nonce, command };
-        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let micros =
+            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let options = Options {
             raft: boot::raft_options(self.config),
             understands: |command| Command::decode(command).is_ok(),

@@ -1,13 +1,10 @@
 //! From a data directory to a replica: new cluster, new member, or restart.
 
-use bytes::Bytes;
-
 use crate::config::{DiskConfig, NodeConfig};
 use crate::ids::ClusterId;
 use crate::membership::Admission;
 use crate::raft::{
-    self, Boot, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload,
-    Stamp,
+    self, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload, Stamp,
 };
 use crate::storage::{DataDir, Identity, VoteFile, Wal, WalOptions};
 

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, select};
 use parking_lot::RwLock;
 
+use super::applier::Job;
 use super::client::{Ask, Completion, Completions, Outcome, Request};
 use super::dial_back::DialBack;
 use super::log_reader::ReadDone;
-use super::applier::Job;
 use super::log_writer::{LogCommand, LogDone, LogWrite};
 use super::peers::Peers;
 use super::publish::Publisher;
@@ -163,8 +163,7 @@ impl Driver {
     }
 
     fn run(mut self) {
-        let mut publisher =
-            Publisher::new(self.cluster, self.name.clone(), self.recovering.take());
+        let mut publisher = Publisher::new(self.cluster, self.name.clone(), self.recovering.take());
         let mut handing_over: Option<Sender<()>> = None;
         loop {
             self.carry_out();

@@ -21,7 +21,7 @@ use crate::raft::{Boot, Configuration, Index, Term};
 use crate::state::State;
 use crate::storage::{
     Checkpoint, DataDir, Recovered, StateDir, Store, StoreError, StoreErrorKind, StoreOptions,
-    Views, VoteFile, Wal, WalError, WalOptions, WalReader, WalWriter,
+    Views, VoteFile, Wal, WalOptions, WalReader, WalWriter,
 };
 
 /// The store of the state that counts, and what its checkpoint says; none when the state is lost, and
@@ -116,8 +116,9 @@ impl Recovery<'_> {
         known.extend(recovered.configurations.iter().cloned());
         state = self.join(state, recovered.start.0, &known)?;
         let id = self.data.identity().node.expect("a node that recovers was admitted");
-        let vote = VoteFile::open(&self.data.vote_dir(), self.data.identity(), recovered.last_term())
-            .map_err(StartError::failed)?;
+        let vote =
+            VoteFile::open(&self.data.vote_dir(), self.data.identity(), recovered.last_term())
+                .map_err(StartError::failed)?;
         let summary = state.as_ref().map(State::summary);
         let applied = summary.map_or(0, |summary| summary.applied);
         let commit = recovered.commit.max(applied);
@@ -158,7 +159,9 @@ impl Recovery<'_> {
         let Some(checkpoint) = checkpoint else { return Ok(Some(State::new(store, self.cluster))) };
         let state = match State::restore(store, &checkpoint.meta) {
             Ok(state) => state,
-            Err(error @ crate::state::MetaError::Newer(_)) => return Err(StartError::failed(error)),
+            Err(error @ crate::state::MetaError::Newer(_)) => {
+                return Err(StartError::failed(error));
+            }
             Err(error) => {
                 let path = self.dir.current();
                 lose(self.dir, &format!("the checkpoint in {}: {error}", path.display()))?;
@@ -322,8 +325,10 @@ impl Recovery<'_> {
             None => boot::hint(self.data)?.filter(|(index, _)| *index <= recovered.last_index),
         };
         let in_log = &recovered.configurations;
-        let mut all: Vec<_> =
-            known.into_iter().filter(|(at, _)| in_log.iter().all(|(other, _)| other != at)).collect();
+        let mut all: Vec<_> = known
+            .into_iter()
+            .filter(|(at, _)| in_log.iter().all(|(other, _)| other != at))
+            .collect();
         all.extend(in_log.iter().cloned());
         all.sort_by_key(|(index, _)| *index);
         Ok(all)

@@ -4,35 +4,25 @@
 //! take long, so that whoever looks sees why the node is not ready.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
-use bytes::Bytes;
-
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::RwLock;
 
 use super::banner::Banner;
 use super::boot::{self, Beginning, StartError};
-use super::listen::{self, Addresses, Listeners};
 use super::driver::End;
+use super::listen::{self, Addresses, Listeners};
 use super::recover::{self, OpenStore};
-use super::running::Running;
 use super::{Client, Clock, Completions, ScrubStatus, Status};
 use crate::config::{Front, NodeConfig};
 use crate::http;
-use crate::ids::{self, ClusterId};
-use crate::membership::{
-    Admission, FirstRoster, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, announce,
-    gossip_core, join,
-};
+use crate::ids;
+use crate::membership::{Admission, FirstRoster, JoinEnd, Roster, join};
 use crate::metrics::Metrics;
-use crate::raft::{Configuration, Index, MemberInfo};
-use crate::replica::{Options, Registration, Replica};
+use crate::raft::MemberInfo;
 use crate::snapshot;
-use crate::state::{Command, State};
-use crate::storage::{Checkpoint, DataDir, Identity, Store, StoreOptions};
+use crate::storage::{DataDir, Identity, StateDir, StoreOptions, Views};
 use crate::transport::{self, Hello, Inbound, Purpose};
 
 /// Requests of clients that may wait for the raft thread.

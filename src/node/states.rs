@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::ids::ClusterId;
 use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index, Installed};
 use crate::state::{Meta, State};
@@ -60,8 +59,6 @@ pub struct States {
     pub views: Views,
     /// Of the one in use.
     pub stopper: Stopper,
-    /// The cluster they must belong to.
-    pub cluster: ClusterId,
     /// This node, and the nonce of its process.
     pub own: (u64, u64),
     /// Keeps the newest list of members, for a start that finds it nowhere else.
@@ -86,9 +83,8 @@ impl States {
     ) -> Result<State<Store>, StoreError> {
         assert_eq!(&arrived.installed, installed, "another state than the one to install");
         let restart = Some((installed.index, installed.term));
-        let failed = |error: &dyn std::fmt::Display| {
-            StoreError::new(StoreErrorKind::Io, error.to_string())
-        };
+        let failed =
+            |error: &dyn std::fmt::Display| StoreError::new(StoreErrorKind::Io, error.to_string());
         self.dir.lock().adopt(&arrived.dir, restart).map_err(|error| failed(&error))?;
         let (store, checkpoint) =
             Store::open_in(&arrived.dir, self.options, Arc::clone(metrics), self.views.clone())?;
