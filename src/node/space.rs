@@ -268,17 +268,7 @@ impl Watch {
                 return None;
             }
         };
-        let before = self.judge.lack.is_some();
         let (lack, reserve) = self.judge.judge(&seen);
-        match lack {
-            Some(lack) if !before => log::warn!(
-                "client writes are refused: {lack}; they are taken again by themselves when there is \
-                 room in {}",
-                self.data.display()
-            ),
-            None if before => log::info!("there is room again: client writes are taken"),
-            Some(_) | None => {}
-        }
         self.handle(reserve);
         Some(Space { lack, free_bytes: seen.free, data: self.parts })
     }

@@ -135,7 +135,11 @@ fn a_leader_without_room_hands_over_to_one_that_has() {
     becomes(&nodes[0], "disk", &json!("full"));
     eventually("another one leads", || {
         let leader = nodes[1].json("/v1/status/leader")?;
-        if leader != json!("") && leader != json!(nodes[0].peer) { Ok(()) } else { Err(leader.to_string()) }
+        if leader != json!("") && leader != json!(nodes[0].peer) {
+            Ok(())
+        } else {
+            Err(leader.to_string())
+        }
     });
     // The others have room, so writes go on; also those of its own clients reach them.
     let mut links = Vec::new();

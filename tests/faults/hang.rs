@@ -27,7 +27,8 @@ fn a_leader_whose_disk_hangs_leads_no_more_and_comes_back() {
     let cluster = cluster(3, &["--disk-stall", "1s", "--disk-stall-exit", "10m"]);
     let before = cluster.nodes[0].shorten("https://example.com/before");
     let leader = cluster.leader();
-    let others: Vec<&Node> = (0..3).filter(|at| *at != leader).map(|at| &cluster.nodes[at]).collect();
+    let others: Vec<&Node> =
+        (0..3).filter(|at| *at != leader).map(|at| &cluster.nodes[at]).collect();
     let load = Load::on(&others, 100);
     load.goes_on(20);
 
@@ -82,7 +83,8 @@ fn a_disk_that_hangs_for_too_long_ends_the_node() {
     let fault = Fault::on(&cluster.nodes[leader], "fdatasync,fsync", FOR_EVER);
     let url = cluster.nodes[(leader + 1) % 3].url("/");
     // Something to write, if only for once.
-    let asked = std::thread::spawn(move || crate::harness::ask("PUT", &url, "https://example.com/x"));
+    let asked =
+        std::thread::spawn(move || crate::harness::ask("PUT", &url, "https://example.com/x"));
     let ended = cluster.nodes[leader].ended();
     drop(fault);
     asked.join().unwrap().ok();

@@ -181,7 +181,8 @@ pub fn copy(from: &Path, to: &Path) {
 /// The files below a directory whose names pass, in order.
 pub fn files(directory: &Path, pass: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let named = |path: &PathBuf| path.is_file() && pass(path.file_name().unwrap().to_str().unwrap());
+    let named =
+        |path: &PathBuf| path.is_file() && pass(path.file_name().unwrap().to_str().unwrap());
     let mut files: Vec<_> = entries.filter(named).collect();
     files.sort();
     files

@@ -18,6 +18,8 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))"
 /// A mounted file system; unmounted and gone when dropped.
 pub struct Disk {
     home: TempDir,
+    /// The loop device; none before it is set up.
+    device: Option<String>,
     mounted: bool,
 }
 
@@ -33,7 +35,10 @@ impl Disk {
         file.set_len(mib << 20).map_err(|error| error.to_string())?;
         tool("mkfs.ext4", &["-q", "-F", text(&image)])?;
         fs::create_dir(home.path().join("mounted")).map_err(|error| error.to_string())?;
-        let mut disk = Self { home, mounted: false };
+        let mut disk = Self { home, device: None, mounted: false };
+        // Not by way of mount, which would take it down again with each cut.
+        let device = tool("losetup", &["--find", "--show", text(&image)])?;
+        disk.device = Some(device.trim().to_owned());
         disk.mount()?;
         Ok(disk)
     }
@@ -56,10 +61,20 @@ impl Disk {
 
     /// Mounts it again after a cut.
     pub fn mount(&mut self) -> Result<(), String> {
-        let image = self.home.path().join("image");
-        tool("mount", &["-o", "loop", text(&image), text(&self.path())])?;
-        self.mounted = true;
-        Ok(())
+        let device = self.device.clone().expect("it is set up at once");
+        let start = Instant::now();
+        loop {
+            tool("mount", &[&device, text(&self.path())])?;
+            self.mounted = true;
+            if !self.is_off() {
+                return Ok(());
+            }
+            // Whoever has copied the machine's mounts keeps the file system as it was.
+            if start.elapsed() > BUSY {
+                return Err("it stays off".to_owned());
+            }
+            self.unmount()?;
+        }
     }
 
     /// Cuts the power: what was not synced is gone, and what runs on it can write no more.
@@ -97,11 +112,15 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if self.mounted {
-            // Lazily: whoever still runs on it must not keep the machine's mounts from getting clean.
-            if let Err(error) = tool("umount", &["-l", text(&self.path())]) {
-                eprintln!("left behind: {error}");
-            }
+        let mounted = self.mounted.then(|| self.path());
+        // Lazily: whoever still runs on it must not keep the machine from getting clean.
+        let unmounted = mounted.map_or(Ok(String::new()), |it| tool("umount", &["-l", text(&it)]));
+        let detached = match &self.device {
+            Some(device) => unmounted.and_then(|_| tool("losetup", &["--detach", device])),
+            None => unmounted,
+        };
+        if let Err(error) = detached {
+            eprintln!("left behind: {error}");
         }
     }
 }

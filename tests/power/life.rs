@@ -8,8 +8,8 @@ use std::time::Duration;
 use bowline::ids::Id128;
 use bowline::raft::{Entry, HardState, Index, Term};
 use bowline::storage::{
-    DataDir, Identity, Rows, Store, StoreOptions, Table, Views, VoteFile, Wal, WalOptions,
-    WalReader, WalWriter,
+    Checkpoint, DataDir, Identity, Rows, StateDir, Store, StoreError, StoreOptions, Table, Views,
+    VoteFile, Wal, WalOptions, WalReader, WalWriter,
 };
 use bytes::Bytes;
 
@@ -68,12 +68,18 @@ impl Life {
         }
         let identity = *dir.identity();
         let mut states = StateDir::open(path).map_err(text)?;
-        if let Some(start) = states.pending_restart() {
-            Wal::restart_in(&dir.log_dir(), &identity, LOG, start).map_err(text)?;
+        let open = || Wal::open(&dir.log_dir(), &identity, LOG).map_err(text);
+        let (mut wal, mut reader, mut recovered) = open()?;
+        if let Some(restart) = states.pending_restart() {
+            // The crash came between the switch to an installed state and the log's new beginning.
+            if recovered.start != restart {
+                wal.restart(restart).map_err(text)?;
+                drop((wal, reader));
+                (wal, reader, recovered) = open()?;
+            }
             states.restart_done().map_err(text)?;
         }
         states.remove_unused().map_err(text)?;
-        let (wal, reader, recovered) = Wal::open(&dir.log_dir(), &identity, LOG).map_err(text)?;
         let vote = VoteFile::open(&dir.vote_dir(), &identity, recovered.last_term());
         let vote = vote.map_err(text)?;
         let (store, views, checkpoint) =
