@@ -83,9 +83,9 @@ impl HttpRequests {
     /// Routes that can be told apart.
     pub const ROUTES_MAX: usize = 32;
     /// Statuses that can be told apart, ascending; all others are counted as the last one.
-    pub const STATUSES: [u16; 20] = [
-        200, 201, 301, 307, 400, 404, 405, 408, 409, 410, 413, 414, 417, 431, 501, 503, 504, 505,
-        507, 500,
+    pub const STATUSES: [u16; 22] = [
+        200, 201, 202, 301, 307, 400, 404, 405, 408, 409, 410, 413, 414, 417, 422, 431, 501, 503,
+        504, 505, 507, 500,
     ];
 
     /// Counts one answer of a route, by the route's number.
@@ -121,6 +121,14 @@ pub struct Metrics {
     pub log_file_bytes: Gauge,
     /// Time of each fdatasync of the log.
     pub log_fsync: Histogram,
+    /// Bytes that the log takes on disk.
+    pub data_log_bytes: Gauge,
+    /// Bytes that the state's checkpoint takes on disk.
+    pub data_state_bytes: Gauge,
+    /// Bytes that snapshot files take on disk.
+    pub data_snapshot_bytes: Gauge,
+    /// Bytes that everything else in the data directory takes.
+    pub data_other_bytes: Gauge,
     /// Entries applied.
     pub applied_entries: Counter,
     /// Checkpoints completed.
@@ -129,6 +137,16 @@ pub struct Metrics {
     pub checkpoint_time: Histogram,
     /// Times the applier waited for a checkpoint.
     pub apply_pauses: Counter,
+    /// Times a checkpoint, or the merging behind it, waited for room on the disk.
+    pub checkpoint_waits: Counter,
+    /// Snapshot files written for other nodes.
+    pub snapshots_made: Counter,
+    /// Bytes of them sent.
+    pub snapshot_bytes_sent: Counter,
+    /// Bytes of other nodes' snapshot files received.
+    pub snapshot_bytes_received: Counter,
+    /// States built of them.
+    pub snapshots_built: Counter,
     /// Writes taken from clients of this node.
     pub proposals: Counter,
     /// Writes refused because a queue was full.

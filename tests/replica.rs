@@ -43,7 +43,7 @@ impl One {
         let registration = Registration { nonce: 7, command: b"register".as_slice().into() };
         let mut options = Options::default();
         options.raft.tail_bytes_max = 1_000;
-        let replica = Replica::new(options, boot, 1, registration, now);
+        let replica = Replica::new(options, boot, 1, None, registration, now);
         Self { replica, now, writing: Vec::new(), joins: Vec::new() }
     }
 

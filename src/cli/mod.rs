@@ -7,11 +7,13 @@
 mod args;
 mod client;
 mod demo;
+mod disk;
 mod import;
 mod members;
 mod node;
 mod operator;
 mod progress;
+mod scrub;
 mod shorten;
 mod status;
 mod table;
@@ -60,6 +62,7 @@ pub fn run(verb: &Verb) -> ExitCode {
         Verb::Members(args) => members::run(args),
         Verb::Status(args) => status::run(args),
         Verb::Import(args) => import::run(args),
+        Verb::Scrub(args) => scrub::run(args),
         Verb::Transfer(args) => operator::transfer(args),
         Verb::Remove(args) => operator::remove(args),
         Verb::Leave(args) => operator::leave(args),

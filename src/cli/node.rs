@@ -96,7 +96,7 @@ fn node_config(args: &NodeArgs) -> NodeConfig {
         },
         http_threads: args.http_threads.map_or_else(default_http_threads, usize::from),
         request_timeout: args.request_timeout,
-        disk: config::DiskConfig::default(),
+        disk: args.disk.config(pace.election_timeout.max).expect("checked with the command line"),
         timing: Timing {
             heartbeat: pace.heartbeat,
             election_min: pace.election_timeout.min,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Parses `50ms`, `0.5ms`, `250us`, `5s`, `2m`; a bare number has no meaning.
+/// Parses `50ms`, `0.5ms`, `250us`, `5s`, `2m`, `1h`, `7d`; a bare number has no meaning.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -13,6 +13,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "s" => 1.0,
         "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
         _ => return Err("write it as 50ms, 0.5ms or 5s".into()),
     };
     let number: f64 = number.parse().map_err(|_| format!("{number:?} is no number"))?;
@@ -22,6 +24,24 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Err("it must be longer than nothing".into());
     }
     Ok(duration)
+}
+
+/// Parses `64M`, `2G`, `512K`, `1.5G` or bytes; the units are powers of 1024, and may end in `B` or
+/// `iB`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim_end_matches("iB").trim_end_matches('B') {
+        "" => 1,
+        "K" | "k" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        "T" => 1 << 40,
+        _ => return Err("write it as 64M, 2G or a number of bytes".into()),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("{number:?} is no number"))?;
+    let bytes = number * factor as f64;
+    if bytes < (1u64 << 60) as f64 { Ok(bytes as u64) } else { Err("it is too large".into()) }
 }
 
 /// A span that durations are drawn from.
@@ -167,11 +187,31 @@ mod tests {
             ("250us", 250),
             ("5s", 5_000_000),
             ("2m", 120_000_000),
+            ("1h", 3_600_000_000),
+            ("7d", 604_800_000_000),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_micros(micros)), "{text}");
         }
-        for text in ["", "5", "ms", "-1s", "1h", "0s", "1..5s", "1e9s", "99999999999999999999s"] {
+        for text in ["", "5", "ms", "-1s", "1y", "0s", "1..5s", "1e9s", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, size) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("512K", 512 << 10),
+            ("64M", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("2GB", 2 << 30),
+            ("1.5G", 3 << 29),
+        ] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "M", "-1", "5X", "1..5M", "99999999T", "nanM"] {
+            assert!(bytes(text).is_err(), "{text}");
         }
     }
 

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::once;
 use super::query;
 use super::read::{Read, Seen};
 use super::reply::{Body, Problem, Response, Value};
-use super::route::{Service, Step, Then};
+use super::route::{self, Service, Step, Then};
 use super::wire::Request;
 use crate::node::{Ask, Completion, Outcome, Status, View};
 use crate::state::{self, Command, Link, Reply};
@@ -20,34 +21,49 @@ pub(super) fn create(service: &Service, request: &Request) -> Step {
     if let Some(elsewhere) = forward(service, request) {
         return elsewhere;
     }
-    match state::check_url(&request.body) {
-        Ok(url) => {
-            let ask = Ask::Write(Command::CreateLink { url }.encode());
+    let url = match state::check_url(&request.body) {
+        Ok(url) => url,
+        Err(error) => return Problem::new(400, error.to_string()).into(),
+    };
+    match once::under_key(request, Command::CreateLink { url }) {
+        Ok(command) => {
+            let ask = Ask::Write(command.encode());
             Step::park(ask, service.options.request_timeout, Then::Created)
         }
-        Err(error) => Problem::new(400, error.to_string()).into(),
+        Err(problem) => problem.into(),
     }
 }
 
 /// The answer to `PUT /`, when the write is resolved.
 pub(super) fn created(service: &Service, completion: Completion) -> Step {
     let response = match completion.outcome {
-        Outcome::Written(Reply::Link { key, created }) => {
-            let location = Value::Text(format!("/{key}"));
-            let status = if created { 201 } else { 200 };
-            Response::line(status, key.into()).header("Location", location)
-        }
-        Outcome::Written(Reply::UnknownSession | Reply::Stale) => {
-            Problem::unavailable("this node's write session has ended; nothing was changed").into()
-        }
+        Outcome::Written(reply) => told(reply),
         Outcome::Failed(failure) => {
             Problem::failure(failure).with_leader(service.leader_url()).into()
         }
-        Outcome::Written(Reply::Session(_)) | Outcome::Readable | Outcome::Done => {
+        Outcome::Readable | Outcome::Done => {
             unreachable!("only a link's creation is parked with this continuation")
         }
     };
     response.at(completion.index).into()
+}
+
+fn told(reply: Reply) -> Response {
+    match reply {
+        Reply::Link { key, created } => {
+            let location = Value::Text(format!("/{key}"));
+            let status = if created { 201 } else { 200 };
+            Response::line(status, key.into()).header("Location", location)
+        }
+        Reply::Replayed(first) => once::replayed(told(*first)),
+        Reply::KeyReused => once::reused(),
+        Reply::UnknownSession | Reply::Stale => {
+            Problem::unavailable("this node's write session has ended; nothing was changed").into()
+        }
+        Reply::Session(_) | Reply::Digest(_) => {
+            unreachable!("only a link's creation is parked with this continuation")
+        }
+    }
 }
 
 /// `GET /{key}`: leads to the URL.
@@ -62,8 +78,12 @@ pub(super) fn follow(service: &Service, status: &Status, part: &str, request: &R
     service.read(Read::Link(key.into_owned()), request)
 }
 
-/// What a view says about a key.
+/// What a view says about a key. The state may have been found wrong while the read waited.
 pub(super) fn look(service: &Service, key: &str, view: &View) -> Seen {
+    let status = service.client.status();
+    if let Some(why) = route::state_lost(&status) {
+        return Seen::Found(Problem::unavailable(why).into());
+    }
     let seen = match state::lookup(view, key) {
         Ok(Some(Link::Live(url))) => Seen::Found(redirect(url)),
         Ok(Some(Link::Gone)) => Seen::Found(Problem::new(410, "this link is gone").into()),
@@ -74,7 +94,6 @@ pub(super) fn look(service: &Service, key: &str, view: &View) -> Seen {
         }
     };
     let mark = |response: Response| {
-        let status = service.client.status();
         let response = response.at(view.applied());
         if status.caught_up { response } else { response.with("X-Bowline-Stale", "true") }
     };

@@ -13,6 +13,7 @@ mod admin;
 mod consul;
 pub mod front;
 mod links;
+mod once;
 mod prometheus;
 mod query;
 mod read;

@@ -3,6 +3,8 @@
 //! Threads stop in the order in which work flows: leadership is handed over, the fronts answer what
 //! they took, then gossip, raft, applier and log end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,19 +12,29 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::boot::StartError;
 use super::driver::{Control, End};
+use super::scrub_status::ScrubStatus;
+use super::states::Stopper;
 use crate::http;
 use crate::membership::GossipCommand;
+use crate::snapshot;
 use crate::storage::DataDir;
 use crate::transport;
 
 /// A node that runs.
 pub(super) struct Running {
     /// Keeps the directory locked.
-    pub _data: DataDir,
+    pub _data: Arc<DataDir>,
     pub front: http::front::FrontHandle,
     pub control: Sender<Control>,
     pub gossip: Sender<GossipCommand>,
     pub transport: transport::Handle,
+    pub snapshots: snapshot::Handle,
+    /// The scrub, and what interrupts it.
+    pub scrub: (Arc<ScrubStatus>, Arc<AtomicBool>),
+    /// Ends a checkpoint that waits for room.
+    pub stopper: Stopper,
+    /// Its drop ends the thread `space`, which nobody waits for: it may hang with the disk.
+    pub _space: Sender<()>,
     /// In the order in which they end.
     pub threads: Vec<JoinHandle<()>>,
     pub hand_over: Duration,
@@ -62,6 +74,13 @@ impl Running {
         self.front.stop();
         self.gossip.send(GossipCommand::Stop).ok();
         self.control.send(Control::Stop).ok();
+        self.snapshots.stop();
+        let (scrub, interrupt) = self.scrub;
+        interrupt.store(true, Ordering::Relaxed);
+        scrub.stop();
+        if let Some(stopper) = &*self.stopper.lock() {
+            stopper.stop();
+        }
         self.transport.stop();
         for thread in self.threads {
             if thread.join().is_err() {

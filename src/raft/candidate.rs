@@ -162,7 +162,7 @@ impl RawNode<Candidate> {
                 self.count()
             }
             // Somebody else was elected in this term.
-            Message::Append(_) | Message::Heartbeat { .. } => {
+            Message::Append(_) | Message::Heartbeat { .. } | Message::FetchState { .. } => {
                 let term = self.term;
                 self.into_follower(term, Reason::LeaderFound(from)).step(envelope)
             }
@@ -186,7 +186,7 @@ impl RawNode<Candidate> {
             | Message::AppendRejected { .. }
             | Message::HeartbeatResponse { .. }
             | Message::ReadIndexResponse { .. }
-            | Message::FetchState { .. }
+            | Message::Holds { .. }
             | Message::Recovering { .. }
             | Message::RecoverTo { .. }
             | Message::TimeoutNow => self.into(),

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::ready::Unfit;
 use super::refusal::ProposeError;
 use super::{Index, NodeId, Term};
 
@@ -55,6 +56,10 @@ pub enum Reason {
     QuorumLost,
     /// The configuration that is now committed gives it no vote.
     NoVote,
+    /// It is not fit to lead.
+    Unfit(Unfit),
+    /// A state was installed that its log does not lead to: others are ahead. The state's last index.
+    StateAhead(Index),
 }
 
 impl fmt::Display for Reason {
@@ -71,6 +76,9 @@ impl fmt::Display for Reason {
             Self::LeaderFound(leader) => write!(f, "{leader} leads in this term"),
             Self::QuorumLost => write!(f, "lost touch with a majority"),
             Self::NoVote => write!(f, "no longer a voter"),
+            Self::Unfit(Unfit::DiskStalled) => write!(f, "its disk does not finish a write"),
+            Self::Unfit(Unfit::StateLost) => write!(f, "its state is not to be trusted"),
+            Self::StateAhead(index) => write!(f, "its log does not lead to the state of {index}"),
         }
     }
 }
@@ -86,6 +94,8 @@ pub enum Refusal {
     VotedFor(NodeId),
     /// The asker's log lacks entries that ours has.
     LogBehind,
+    /// Our own log may lack entries that it had.
+    Recovering,
 }
 
 impl fmt::Display for Refusal {
@@ -97,6 +107,7 @@ impl fmt::Display for Refusal {
             }
             Self::VotedFor(node) => write!(f, "voted for {node}"),
             Self::LogBehind => write!(f, "its log is behind"),
+            Self::Recovering => write!(f, "our own log is not whole"),
         }
     }
 }
@@ -242,6 +253,64 @@ pub enum Event {
         /// µs after it began.
         after_us: u64,
     },
+    /// The leader's log begins behind what this follower holds: it needs the leader's state.
+    StateNeeded {
+        /// Term.
+        term: Term,
+        /// Who leads.
+        leader: NodeId,
+        /// Index behind which its log begins.
+        start: Index,
+        /// Our commit index.
+        commit: Index,
+    },
+    /// A follower needs entries that this leader's log holds no more.
+    FollowerNeedsState {
+        /// Term.
+        term: Term,
+        /// Which follower.
+        follower: NodeId,
+        /// First index that it needs.
+        next: Index,
+        /// Index behind which the log begins.
+        start: Index,
+    },
+    /// An installed state took the place of the log.
+    LogReplaced {
+        /// Term.
+        term: Term,
+        /// Where the old log began.
+        start: Index,
+        /// Last index of it.
+        last: Index,
+        /// (index, term) of the state's last entry, behind which the log begins now.
+        by: (Index, Term),
+    },
+    /// The log may lack what this node acknowledged; the leader said how far it has to get.
+    RecoverTo {
+        /// Term.
+        term: Term,
+        /// Who leads.
+        leader: NodeId,
+        /// Index to reach.
+        index: Index,
+    },
+    /// The log has again all that this node ever acknowledged.
+    Recovered {
+        /// Term.
+        term: Term,
+        /// Index it had to reach.
+        index: Index,
+    },
+    /// A follower may have lost what it acknowledged; it counts again when it holds this index.
+    FollowerRecovering {
+        /// Term.
+        term: Term,
+        /// Which follower.
+        follower: NodeId,
+        /// Index to reach.
+        index: Index,
+    },
     /// This node was taken out of the cluster. It campaigns no more.
     Removed {
         /// Term.
@@ -315,6 +384,12 @@ impl fmt::Display for Event {
             Self::TransferAborted { term, target, after_us } => {
                 write!(f, "term {term}: n{target} did not take over in {} ms", after_us / 1000)
             }
+            Self::StateNeeded { .. }
+            | Self::FollowerNeedsState { .. }
+            | Self::LogReplaced { .. }
+            | Self::RecoverTo { .. }
+            | Self::Recovered { .. }
+            | Self::FollowerRecovering { .. } => self.fmt_repair(f),
             Self::Removed { term, index } => {
                 write!(f, "term {term}: removed from the cluster by entry {index}")
             }
@@ -341,6 +416,36 @@ impl Event {
                 let (our_term, index, log_term) = *ours;
                 write!(f, "term {our_term}: no {} for n{candidate} in term {term}: ", kind(pre))?;
                 write!(f, "{why} (log {}, ours {})", At(*its_last), At((index, log_term)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Event {
+    fn fmt_repair(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StateNeeded { term, leader, start, commit } => {
+                write!(f, "term {term}: the log of leader n{leader} begins behind {start}, ")?;
+                write!(f, "ours ends before (commit {commit}): its state is needed")
+            }
+            Self::FollowerNeedsState { term, follower, next, start } => {
+                write!(f, "term {term}: n{follower} needs entry {next}, ")?;
+                write!(f, "the log begins behind {start}: it has to fetch the state")
+            }
+            Self::LogReplaced { term, start, last, by } => {
+                write!(f, "term {term}: a state as of {} in place of the log ", At(*by))?;
+                write!(f, "from {start} to {last}")
+            }
+            Self::RecoverTo { term, leader, index } => {
+                write!(f, "term {term}: recovering: whole again at {index}, says leader n{leader}")
+            }
+            Self::Recovered { term, index } => {
+                write!(f, "term {term}: recovered: the log is whole up to {index}")
+            }
+            Self::FollowerRecovering { term, follower, index } => {
+                write!(f, "term {term}: n{follower} may have lost entries, ")?;
+                write!(f, "and counts again when it holds {index}")
             }
             _ => Ok(()),
         }

@@ -6,7 +6,7 @@ use super::candidate::Hurry;
 use super::event::{Event, Reason, RoleKind};
 use super::message::{Append, Envelope, Message};
 use super::raw::{AnyNode, RawNode, Reader, Role};
-use super::ready::{NEVER, ReadFailure};
+use super::ready::{NEVER, Persisted, ReadFailure};
 use super::{Entry, Index, Micros, NodeId, Payload, Term};
 
 /// Read indexes that may wait for the leader's answer; further ones fail at once.
@@ -34,6 +34,10 @@ pub(super) struct Follower {
     /// Read indexes asked of the leader, by the number given to it: the caller's id, and when to
     /// give up.
     reads: BTreeMap<u64, (u64, Micros)>,
+    /// Up to here this log was compared with the leader's, in this role.
+    compared: Index,
+    /// Where the leader's log begins, once it said that this one does not reach that far.
+    pub(super) fetching: Option<Index>,
 }
 
 impl Follower {
@@ -45,7 +49,14 @@ impl Follower {
             deadline: time + timeout,
             hurry: None,
             reads: BTreeMap::new(),
+            compared: 0,
+            fetching: None,
         }
+    }
+
+    /// Begins to wait for a leader anew: before, it would not have campaigned.
+    pub(super) fn wait_anew(&mut self, time: Micros) {
+        self.deadline = self.deadline.max(time + self.timeout);
     }
 
     /// A follower that lost a hasty election: it tries again soon.
@@ -125,12 +136,20 @@ impl RawNode<Follower> {
                 }
             }
             Message::Heartbeat { commit, round } => {
-                if commit > self.log.last_index() {
+                if commit > self.log.last_index() && self.recovery.is_none() {
                     self.ignore(from, name, "commits what is not here");
                 } else if self.hear(from, name) {
-                    let last_index = self.log.durable();
-                    self.advance_commit(commit);
-                    self.send(from, Message::HeartbeatResponse { round, last_index, full: false });
+                    self.on_heartbeat(from, commit, round);
+                }
+            }
+            Message::FetchState { start } => {
+                if self.hear(from, name) && !self.asks_first(from) {
+                    self.on_fetch_state(from, start);
+                }
+            }
+            Message::RecoverTo { nonce, index } => {
+                if self.hear(from, name) {
+                    self.on_recover_to(from, nonce, index);
                 }
             }
             Message::Vote { last_index, last_term, .. } => {
@@ -157,9 +176,9 @@ impl RawNode<Follower> {
             | Message::VoteResponse { .. }
             | Message::AppendAccepted { .. }
             | Message::AppendRejected { .. }
-            | Message::HeartbeatResponse { .. } => {}
-            Message::FetchState { .. } | Message::Recovering { .. } | Message::RecoverTo { .. } => {
-            }
+            | Message::HeartbeatResponse { .. }
+            | Message::Recovering { .. }
+            | Message::Holds { .. } => {}
             Message::PreVote { .. } | Message::Removed { .. } => {
                 unreachable!("handled alike in every role")
             }
@@ -185,6 +204,18 @@ impl RawNode<Follower> {
         self.role.deadline = self.time() + self.role.timeout;
         self.role.hurry = None;
         true
+    }
+
+    /// The commit index in a heartbeat is bounded by what the leader knows to be equal here. One that
+    /// is recovering may have lost that, and believes only what it has compared since.
+    fn on_heartbeat(&mut self, from: NodeId, commit: Index, round: u64) {
+        let (last_index, full) = (self.log.durable(), self.full);
+        self.send(from, Message::HeartbeatResponse { round, last_index, full });
+        if self.recovery.is_none() {
+            self.advance_commit(commit);
+        } else if !self.asks_first(from) {
+            self.advance_commit(commit.min(self.role.compared));
+        }
     }
 
     fn forget_leader(&mut self) {
@@ -267,29 +298,70 @@ impl RawNode<Follower> {
 
     /// Takes entries from the leader (thesis 3.5), after the envelope and the message were checked.
     fn on_append(&mut self, from: NodeId, append: Append) {
-        let Append { prev_index, prev_term, entries, commit } = append;
+        if self.asks_first(from) {
+            return;
+        }
+        let Append { mut prev_index, mut prev_term, mut entries, commit } = append;
+        let end = prev_index + entries.len() as u64;
+        let start = self.log.start().0;
+        if end < start {
+            // All of it was replaced or purged: no conflict, but nothing to compare it with either.
+            return self.tell_what_it_holds();
+        }
+        if prev_index < start {
+            let behind = entries.split_off((start - prev_index) as usize);
+            let at_start = entries.last().expect("it reaches from before the start to it");
+            (prev_index, prev_term) = (start, at_start.term);
+            entries = behind;
+        }
+        if let Some(why) = self.contradiction(prev_index, prev_term, &entries) {
+            return self.ignore(from, "Append", why);
+        }
         if self.log.term_at(prev_index) != Some(prev_term) {
             return self.reject(from, prev_index, prev_term);
         }
-        let end = prev_index + entries.len() as u64;
         // What is here already stays: an old or repeated message must not shorten the log.
         let is_new = |entry: &Entry| self.log.term_at(entry.index) != Some(entry.term);
         if let Some(first) = entries.iter().position(is_new) {
+            if self.full {
+                return; // To the leader it looks like a lost message, and heartbeats tell why.
+            }
             self.truncate_from(entries[first].index);
             for entry in entries.into_iter().skip(first) {
                 self.append(entry);
             }
         }
+        self.role.compared = self.role.compared.max(end);
         self.acknowledge(from, end);
         // Beyond `end` nothing is known to agree with the leader.
         self.advance_commit(commit.min(end));
+    }
+
+    /// Whether the append says that something else is committed than what is here. If that is known
+    /// from a leader the protocol is broken; if it is known from a state, the sender of the append may
+    /// be a leader that was deposed, unknown to both.
+    fn contradiction(
+        &self,
+        prev_index: Index,
+        prev_term: Term,
+        entries: &[Entry],
+    ) -> Option<&'static str> {
+        let commit = self.log.commit();
+        let positions = entries.iter().map(|entry| (entry.index, entry.term));
+        let first = std::iter::once((prev_index, prev_term))
+            .chain(positions)
+            .take_while(|(index, _)| *index <= commit)
+            .find(|(index, term)| self.log.term_at(*index) != Some(*term))?;
+        assert!(first.0 <= self.log.vouched(), "the leader contradicts what is committed");
+        Some("contradicts an installed state")
     }
 
     /// Tells the leader where to look instead: past all entries of terms that it had not got to at
     /// its probe, so that it needs at most one probe per term (thesis 3.5).
     fn reject(&mut self, from: NodeId, prev_index: Index, prev_term: Term) {
         assert!(prev_index > self.log.commit(), "the leader contradicts what is committed");
-        let hint_index = self.log.last_index_below(prev_index, prev_term);
+        // What is committed is in the leader's log, if it is one that still counts.
+        let hint_index = self.log.last_index_below(prev_index, prev_term).max(self.log.commit());
         let hint_term = self.log.term_at(hint_index).expect("the hint is within the log");
         self.send(from, Message::AppendRejected { prev_index, hint_index, hint_term });
     }
@@ -310,9 +382,25 @@ impl RawNode<Follower> {
         }
     }
 
-    fn advance_commit(&mut self, commit: Index) {
+    pub(super) fn advance_commit(&mut self, commit: Index) {
         if commit > self.log.commit() {
             self.commit_to(commit);
+            self.check_recovered();
+        }
+    }
+
+    /// A write is durable.
+    pub(super) fn on_persisted(&mut self, persisted: Persisted) {
+        self.persisted(persisted);
+        self.check_recovered();
+    }
+
+    /// Whether it may campaign has changed for the better.
+    pub(super) fn on_fit(mut self) -> AnyNode {
+        self.role.wait_anew(self.timeline.time());
+        match self.is_only_voter() && self.is_promotable() {
+            true => self.campaign(Reason::OnlyVoter, None),
+            false => self.into(),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::raw::{AnyNode, RawNode, Reader, Role};
 use super::read_index::Reads;
 use super::ready::{NEVER, Persisted};
 use super::refusal::ProposeError;
+use super::relief::Relief;
 use super::transfer::Transfer;
 use super::{Entry, Index, Micros, NodeId};
 
@@ -40,6 +41,8 @@ pub(super) struct Leader {
     pub(super) reads: Reads,
     /// The hand-over under way.
     pub(super) transfer: Option<Transfer>,
+    /// What may make it hand over by itself.
+    pub(super) relief: Relief,
 }
 
 impl Leader {
@@ -52,6 +55,7 @@ impl Leader {
             heartbeat_at,
             reads: Reads::default(),
             transfer: None,
+            relief: Relief::default(),
         }
     }
 }
@@ -101,6 +105,9 @@ impl RawNode<Leader> {
         if let Some(transfer) = &self.role.transfer {
             return Err(ProposeError::Transferring(transfer.target));
         }
+        if !self.majority_has_room() {
+            return Err(ProposeError::DiskFull);
+        }
         let payloads: Vec<Payload> = commands.into_iter().map(Payload::Command).collect();
         let waiting = self.log.uncommitted_bytes();
         let more: usize = payloads.iter().map(entry_bytes).sum();
@@ -130,6 +137,9 @@ impl RawNode<Leader> {
     pub(super) fn tick(mut self) -> AnyNode {
         let time = self.time();
         self.expire_transfer();
+        if self.unfit.is_some() && self.role.transfer.is_none() {
+            return self.look_after_itself();
+        }
         if self.is_alone() || self.role.heartbeat_at > time {
             return self.into();
         }
@@ -142,7 +152,7 @@ impl RawNode<Leader> {
         self.role.progress.retain(|_, progress| progress.leaving.is_none_or(|until| until > time));
         self.role.round_wanted = true;
         self.repeat_timeout_now();
-        self.into()
+        self.look_after_itself()
     }
 
     /// Check-quorum (thesis 6.2): the voters in touch, if they are too few to stay in office.
@@ -170,9 +180,15 @@ impl RawNode<Leader> {
             Message::AppendAccepted { match_index } => {
                 if match_index > self.log.last_index() {
                     self.ignore(from, name, "acknowledges what was never sent");
-                } else {
+                } else if self.role.progress.get(&from).is_some_and(|it| it.believes(0)) {
                     return self.on_accepted(from, match_index);
                 }
+            }
+            Message::Holds { index, term, nonce } => {
+                return self.on_holds(from, (index, term), nonce);
+            }
+            Message::Recovering { nonce, last_index } => {
+                self.on_recovering(from, nonce, last_index);
             }
             Message::AppendRejected { prev_index, hint_index, hint_term } => {
                 if prev_index > self.log.last_index() || hint_index > prev_index {
@@ -181,11 +197,11 @@ impl RawNode<Leader> {
                     self.on_rejected(from, prev_index, hint_index, hint_term);
                 }
             }
-            Message::HeartbeatResponse { round, .. } => {
+            Message::HeartbeatResponse { round, full, .. } => {
                 if round > self.role.round {
                     self.ignore(from, name, "answers a round that never was");
                 } else {
-                    self.on_heartbeat_response(from, round);
+                    self.on_heartbeat_response(from, round, full);
                 }
             }
             Message::ReadIndex { id } => self.read_index(Reader::Remote(from, id)),
@@ -193,15 +209,13 @@ impl RawNode<Leader> {
                 let voted = self.on_vote(from, (last_index, last_term));
                 assert!(!voted, "a leader's vote is its own");
             }
-            Message::Append(_) | Message::Heartbeat { .. } => {
+            Message::Append(_) | Message::Heartbeat { .. } | Message::FetchState { .. } => {
                 self.ignore(from, name, "another node leads in this term");
             }
             // Leftovers of the election, or of a follower's past.
             Message::VoteResponse { .. }
             | Message::PreVoteResponse { .. }
             | Message::ReadIndexResponse { .. }
-            | Message::FetchState { .. }
-            | Message::Recovering { .. }
             | Message::RecoverTo { .. }
             | Message::TimeoutNow => {}
             Message::PreVote { .. } | Message::Removed { .. } => {
@@ -234,6 +248,8 @@ impl RawNode<Leader> {
         assert_eq!(self.vote, Some(self.id), "a leader that voted for another");
         assert!(self.log.last_index() >= self.role.first, "a leader without its first entry");
         assert!(!self.role.progress.contains_key(&self.id), "progress of itself");
+        let leaves = self.unfit.is_none() || self.role.transfer.is_some();
+        assert!(leaves, "unfit, and nobody is to take over");
         for progress in self.role.progress.values() {
             progress.assert_invariants(self.log.last_index(), &self.options);
         }

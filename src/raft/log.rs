@@ -5,9 +5,14 @@
 //! in memory only at the tail; older ones are read from disk for followers that are far behind,
 //! by an effect, never from in here.
 //!
+//! The log begins behind its *start*, the (index, term) of the last entry that was purged or that an
+//! installed state stands for. Everything up to there is committed. Of the start itself the term is
+//! known, so that what follows can be compared with another log; of what is before, nothing.
+//!
 //! Invariants:
 //!
-//! - Indexes are contiguous from 1; terms never decrease.
+//! - Indexes are contiguous from behind the start; terms never decrease.
+//! - The start is committed, and never goes back.
 //! - The entries in memory are contiguous and end at the last index.
 //! - What is not yet committed and durable is in memory if it was appended by this process.
 //! - Nothing at or below the commit index is ever truncated.
@@ -48,9 +53,12 @@ struct Slot {
 /// The log.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Log {
-    /// (first index, term) of each run of equal terms, ascending.
+    /// (index, term) behind which it begins; (0, 0) for a log that has all its entries.
+    start: (Index, Term),
+    /// (first index, term) of each run of equal terms that reaches beyond the start, ascending. The
+    /// first may begin before.
     runs: Vec<(Index, Term)>,
-    /// Last index; 0 when empty.
+    /// Last index; that of the start when there are no entries.
     last: Index,
     /// The newest entries.
     memory: VecDeque<Slot>,
@@ -62,25 +70,41 @@ pub(super) struct Log {
     commit: Index,
     /// First index that has not been handed out to be written.
     unwritten: Index,
+    /// The log was replaced, and that has not been handed out to be written.
+    restarted: bool,
+    /// Up to here the commit index is known from a state (its own or an installed one), not from the
+    /// leader of this or an earlier term. So a leader that is out of date, unknown to this node, may
+    /// contradict it.
+    vouched: Index,
 }
 
 impl Log {
     /// The log as it was found on disk: all of it is durable.
     pub(super) fn new(boot: &Boot) -> Self {
+        let start = boot.start;
+        let last = boot.last_index.max(start.0);
+        let commit = boot.commit.max(start.0);
         let mut log = Self {
+            start,
             runs: boot.term_runs.clone(),
-            last: boot.last_index,
+            last,
             memory: VecDeque::new(),
             base: 0,
-            durable: boot.last_index,
-            commit: boot.commit,
-            unwritten: boot.last_index + 1,
+            durable: last,
+            commit,
+            unwritten: last + 1,
+            restarted: false,
+            vouched: commit,
         };
         assert!(log.commit <= log.last, "commit {} beyond last {}", log.commit, log.last);
-        assert_eq!(log.runs.is_empty(), log.last == 0, "terms and last index disagree");
         assert!(log.runs.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1), "term runs out of order");
-        let starts = boot.tail.first().map_or(log.last + 1, |entry| entry.index);
-        for (index, entry) in (starts..).zip(&boot.tail) {
+        log.trim_runs();
+        let known_from = log.runs.first().map_or(log.last + 1, |(first, _)| *first);
+        assert!(known_from <= log.start.0 + 1, "terms and last index disagree");
+        assert!(log.runs.iter().all(|run| run.1 >= log.start.1), "the log begins in a later term");
+        let tail: Vec<&Entry> = boot.tail.iter().filter(|entry| entry.index > start.0).collect();
+        let starts = tail.first().map_or(log.last + 1, |entry| entry.index);
+        for (index, entry) in (starts..).zip(tail) {
             assert_eq!(entry.index, index, "a gap in the tail");
             assert_eq!(log.term_at(index), Some(entry.term), "tail and terms disagree");
             log.remember(entry.clone());
@@ -89,14 +113,19 @@ impl Log {
         log
     }
 
-    /// Last index; 0 when empty.
+    /// (index, term) behind which the log begins.
+    pub(super) fn start(&self) -> (Index, Term) {
+        self.start
+    }
+
+    /// Last index; that of the start when there are no entries.
     pub(super) fn last_index(&self) -> Index {
         self.last
     }
 
-    /// Term of the last entry; 0 when empty.
+    /// Term of the last entry; that of the start when there are none.
     pub(super) fn last_term(&self) -> Term {
-        self.runs.last().map_or(0, |(_, term)| *term)
+        self.runs.last().map_or(self.start.1, |(_, term)| *term)
     }
 
     /// (index, term) of the last entry.
@@ -114,12 +143,17 @@ impl Log {
         self.durable
     }
 
-    /// The term of an entry: 0 before the first, none beyond the last.
+    /// Up to where another leader's contradiction is no proof of a broken protocol.
+    pub(super) fn vouched(&self) -> Index {
+        self.vouched
+    }
+
+    /// The term of an entry or of the start; none before the start and beyond the last entry.
     pub(super) fn term_at(&self, index: Index) -> Option<Term> {
-        if index == 0 {
-            return Some(0);
+        if index == self.start.0 {
+            return Some(self.start.1);
         }
-        if index > self.last {
+        if index < self.start.0 || index > self.last {
             return None;
         }
         let run = self.runs.partition_point(|(first, _)| *first <= index);
@@ -127,9 +161,13 @@ impl Log {
     }
 
     /// The largest index up to `index` whose term is at most `term`: where two logs may still be
-    /// equal, given that one of them holds nothing newer than `term` there.
+    /// equal, given that one of them holds nothing newer than `term` there. A result before the start
+    /// means only that it is not in this log.
     pub(super) fn last_index_below(&self, index: Index, term: Term) -> Index {
         let index = index.min(self.last);
+        if term < self.start.1 {
+            return index.min(self.start.0.saturating_sub(1));
+        }
         match self.runs.iter().find(|(_, run)| *run > term) {
             Some((first, _)) => index.min(first - 1),
             None => index,
@@ -145,7 +183,7 @@ impl Log {
     pub(super) fn append(&mut self, entry: Entry) {
         assert_eq!(entry.index, self.last + 1, "a gap in the log");
         assert!(entry.term >= self.last_term(), "terms in the log decrease");
-        if entry.term > self.last_term() {
+        if self.runs.last().is_none_or(|(_, term)| *term < entry.term) {
             self.runs.push((entry.index, entry.term));
         }
         self.last = entry.index;
@@ -171,6 +209,51 @@ impl Log {
         self.unwritten = self.unwritten.min(first);
     }
 
+    /// The log on disk begins behind `index` now: what is before does not exist any more.
+    pub(super) fn purge(&mut self, index: Index) {
+        if index <= self.start.0 {
+            return;
+        }
+        assert!(index <= self.commit, "purged {index}, committed is {}", self.commit);
+        assert!(index <= self.durable, "purged {index}, durable is {}", self.durable);
+        let term = self.term_at(index).expect("what is committed is in the log");
+        self.start = (index, term);
+        self.trim_runs();
+        while self.memory.front().is_some_and(|slot| slot.entry.index <= index) {
+            self.base = self.memory.pop_front().expect("there is a front").end;
+        }
+    }
+
+    /// Keeps the runs that reach beyond the start.
+    fn trim_runs(&mut self) {
+        let beyond = self.runs.partition_point(|(first, _)| *first <= self.start.0 + 1);
+        self.runs.drain(..beyond.saturating_sub(1));
+        if self.last == self.start.0 {
+            self.runs.clear();
+        }
+    }
+
+    /// A state as of (index, term) took the place of the log: it begins anew behind, without
+    /// entries. Nothing of it is durable before the next write.
+    pub(super) fn restart(&mut self, (index, term): (Index, Term)) {
+        assert!(index > self.commit, "a state of {index} in place of {} committed", self.commit);
+        self.base = self.memory.back().map_or(self.base, |slot| slot.end);
+        self.memory.clear();
+        self.runs.clear();
+        self.start = (index, term);
+        self.last = index;
+        self.commit = index;
+        self.vouched = index;
+        self.durable = 0;
+        self.unwritten = index + 1;
+        self.restarted = true;
+    }
+
+    /// Raises the commit index on the word of an installed state.
+    pub(super) fn vouch(&mut self, index: Index) {
+        self.vouched = self.vouched.max(index);
+    }
+
     /// Raises the commit index.
     pub(super) fn commit_to(&mut self, index: Index) {
         assert!(index >= self.commit, "commit goes back from {} to {index}", self.commit);
@@ -181,7 +264,15 @@ impl Log {
     /// A write that was issued in the current term, when the log ended at (index, term), is durable.
     /// If that entry is still there then so is all before it, and nothing below it was replaced
     /// since, as within a term a log is never truncated where it agrees with the leader's.
+    ///
+    /// That goes for a log that was restarted in this term, too. If the entry is behind the new
+    /// start, it is the leader's, and so was the old log's entry of that position: then that log held
+    /// the leader's entry at the start as well, agreed with the installed state, and would have been
+    /// kept. If it is the start itself, then the state that stands for it is durable already.
     pub(super) fn persisted(&mut self, (index, term): (Index, Term)) {
+        if self.restarted {
+            return; // It certainly speaks of the log before.
+        }
         if self.term_at(index) == Some(term) && index > self.durable {
             assert!(index < self.unwritten, "{index} is durable but was never handed out");
             self.durable = index;
@@ -195,6 +286,16 @@ impl Log {
             .expect("entries stay in memory until they are durable");
         self.unwritten = self.last + 1;
         entries
+    }
+
+    /// Hands out that the log begins anew behind (index, term), if it does.
+    pub(super) fn take_restart(&mut self) -> Option<(Index, Term)> {
+        std::mem::take(&mut self.restarted).then_some(self.start)
+    }
+
+    /// Whether a restart is to be written.
+    pub(super) fn has_restarted(&self) -> bool {
+        self.restarted
     }
 
     /// Whether there are entries to write.
@@ -254,10 +355,14 @@ impl Log {
     /// Checks what can be checked cheaply.
     pub(super) fn assert_invariants(&self) {
         assert!(self.commit <= self.last, "commit beyond the last index");
+        assert!(self.start.0 <= self.commit, "the log begins beyond the commit index");
+        assert!(self.start.1 <= self.last_term(), "the log begins in a later term");
         assert!(self.durable <= self.last, "durable beyond the last index");
         assert!(self.durable < self.unwritten, "durable but not handed out");
         assert!(self.unwritten <= self.last + 1, "handed out beyond the last index");
         assert!(self.memory_start() <= self.unwritten, "left memory before it was handed out");
+        assert!(self.memory_start() > self.start.0, "memory from before the start");
+        assert_eq!(self.runs.is_empty(), self.last == self.start.0, "terms and entries disagree");
         if let Some(slot) = self.memory.back() {
             assert_eq!(slot.entry.index, self.last, "memory ends elsewhere");
             assert_eq!(slot.entry.term, self.last_term(), "memory and terms disagree");

@@ -57,6 +57,12 @@ impl Configurations {
         self.history.push((index, configuration));
     }
 
+    /// A state took the place of the log, with the configuration as of its last entry: it is the only
+    /// one, and nothing that came before can come back into force.
+    pub(super) fn install(&mut self, index: Index, configuration: Configuration) {
+        self.history = vec![(index, configuration)];
+    }
+
     /// The log was cut off from `first` on; returns the index that was in force if that changed.
     pub(super) fn truncate(&mut self, first: Index) -> Option<Index> {
         let before = self.index();

@@ -164,6 +164,17 @@ pub enum Message {
         /// as it counts, is at or below.
         index: Index,
     },
+    /// The follower's log holds, durably, this entry or begins behind it. If the leader's log holds it
+    /// too, then both are equal up to there. It is the acknowledgement of a follower that cannot
+    /// compare what it was sent, as a state took the place of that, and of one that is recovering.
+    Holds {
+        /// The entry's index.
+        index: Index,
+        /// Its term.
+        term: Term,
+        /// The nonce of [`Message::Recovering`], from a follower that is recovering; else 0.
+        nonce: u64,
+    },
     /// The receiver was removed from the cluster by the entry at this index.
     Removed {
         /// Index of the configuration that no longer holds the receiver.
@@ -191,6 +202,7 @@ impl Message {
             Self::FetchState { .. } => "FetchState",
             Self::Recovering { .. } => "Recovering",
             Self::RecoverTo { .. } => "RecoverTo",
+            Self::Holds { .. } => "Holds",
             Self::Removed { .. } => "Removed",
         }
     }

@@ -102,6 +102,7 @@ mod clock;
 mod configuration;
 mod event;
 mod follower;
+mod install;
 mod leader;
 mod log;
 mod membership;
@@ -114,7 +115,9 @@ mod quorum;
 mod raw;
 mod read_index;
 mod ready;
+mod recovery;
 mod refusal;
+mod relief;
 mod replication;
 #[cfg(test)]
 mod testing;

@@ -47,7 +47,7 @@ impl Node {
         let mut raw = RawNode::new(options, boot, seed, now);
         let timeout = raw.draw_timeout();
         let (raw, ()) = raw.with_role(Follower::new(now.mono, timeout));
-        let state = match raw.is_only_voter() {
+        let state = match raw.is_only_voter() && raw.is_promotable() {
             true => raw.campaign(Reason::OnlyVoter, None),
             false => raw.into(),
         };
@@ -218,7 +218,7 @@ impl Node {
         self.input(now, |state| {
             let state = match state {
                 AnyNode::Follower(mut node) => {
-                    node.persisted(persisted);
+                    node.on_persisted(persisted);
                     node.into()
                 }
                 AnyNode::Candidate(node) => node.on_persisted(persisted),
@@ -239,36 +239,70 @@ impl Node {
         });
     }
 
-    /// A state of another node is in place of this node's own, and durable.
+    /// A state of another node is in place of this node's own, and durable. If the log leads to it
+    /// the log stays, and what the state holds is committed; else the log begins anew behind it, with
+    /// the next [`Write`] ([`Write::restart`]). In any role, and also when it is not new.
+    ///
+    /// Panics if the state contradicts what this node knows to be committed.
     pub fn on_installed(&mut self, now: Now, installed: Installed) {
-        let _ = (now, installed);
+        self.input(now, |state| (each_role!(state, node => node.on_installed(installed)), ()));
     }
 
-    /// The log on disk begins behind this index now.
+    /// The log on disk begins behind this index now; the entries up to there are in the state,
+    /// durably, so they are committed and durable. An index before the start says nothing.
     pub fn on_purged(&mut self, start: Index) {
-        let _ = start;
+        let state = self.state.as_mut().expect("the node is put back after each input");
+        each_role!(state, node => node.log.purge(start));
+        if let AnyNode::Leader(node) = state {
+            node.check_reach_of_all();
+        }
+        self.assert_invariants();
     }
 
-    /// Whether there is a reason why this node should not lead.
+    /// Whether there is a reason why this node should not lead. As long as there is it does not
+    /// campaign; a leader hands over, and leaves office if nobody takes over.
     pub fn set_unfit(&mut self, now: Now, unfit: Option<Unfit>) {
-        let _ = (now, unfit);
+        self.input(now, |mut state| {
+            let before = each_role!(&mut state, node => std::mem::replace(&mut node.unfit, unfit));
+            if before == unfit {
+                return (state, ());
+            }
+            let state = match (state, unfit) {
+                (AnyNode::Leader(node), Some(unfit)) => node.leave_unfit(unfit),
+                (AnyNode::Candidate(node), Some(unfit)) => {
+                    let term = node.term;
+                    node.into_follower(term, Reason::Unfit(unfit)).into()
+                }
+                (AnyNode::Follower(node), None) if before.is_some() => node.on_fit(),
+                (state, _) => state,
+            };
+            (state, ())
+        });
     }
 
-    /// Whether this node's disk has no room for entries.
+    /// Whether this node's disk has no room for entries. As long as it has none it takes none from a
+    /// leader, but votes and answers; a leader refuses proposals if no majority has room.
     pub fn set_full(&mut self, now: Now, full: bool) {
-        let _ = (now, full);
+        self.input(now, |mut state| {
+            each_role!(&mut state, node => node.full = full);
+            let state = match state {
+                AnyNode::Leader(node) => node.look_after_itself(),
+                state => state,
+            };
+            (state, ())
+        });
     }
 
     /// (index, term) behind which the log begins.
     #[must_use]
     pub fn log_start(&self) -> (Index, Term) {
-        (0, 0)
+        each_role!(self.state(), node => node.log.start())
     }
 
     /// Whether the log may lack something that this node acknowledged.
     #[must_use]
     pub fn is_recovering(&self) -> bool {
-        false
+        each_role!(self.state(), node => node.recovery.is_some())
     }
 
     /// Hands out all work that has collected. Cheap when there is none.
@@ -338,19 +372,19 @@ impl Node {
         each_role!(self.state(), node => node.log.commit())
     }
 
-    /// Last index that is durable on this node's disk.
+    /// Last index that is durable on this node's disk; 0 while a log that was replaced is not.
     #[must_use]
     pub fn durable(&self) -> Index {
         each_role!(self.state(), node => node.log.durable())
     }
 
-    /// Last index of the log; 0 when it is empty.
+    /// Last index of the log; that of its start when it has no entries.
     #[must_use]
     pub fn last_index(&self) -> Index {
         each_role!(self.state(), node => node.log.last_index())
     }
 
-    /// Term of an entry; 0 for index 0, none beyond the log.
+    /// Term of an entry, or of the start of the log; none before that and beyond the log.
     #[must_use]
     pub fn term_at(&self, index: Index) -> Option<Term> {
         each_role!(self.state(), node => node.log.term_at(index))
@@ -426,15 +460,19 @@ impl<R> RawNode<R> {
     fn take_ready(&mut self) -> Ready {
         let hard_state = self.hard_state();
         let changed = hard_state != self.output.hard_state;
-        let due = changed || self.log.has_unwritten() || !self.output.released.is_empty();
+        let due = changed
+            || self.log.has_unwritten()
+            || self.log.has_restarted()
+            || self.output.recovered
+            || !self.output.released.is_empty();
         let write = due.then(|| Write {
             term: self.term,
             hard_state: changed.then_some(hard_state),
             entries: self.log.take_unwritten(),
             last: self.log.last(),
             release: std::mem::take(&mut self.output.released),
-            restart: None,
-            recovered: false,
+            restart: self.log.take_restart(),
+            recovered: std::mem::take(&mut self.output.recovered),
         });
         self.output.hard_state = hard_state;
         Ready {
@@ -442,7 +480,7 @@ impl<R> RawNode<R> {
             messages: std::mem::take(&mut self.output.messages),
             read_states: std::mem::take(&mut self.output.read_states),
             log_reads: std::mem::take(&mut self.output.log_reads),
-            fetch: None,
+            fetch: self.output.fetch.take(),
         }
     }
 }

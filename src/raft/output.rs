@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::message::{Envelope, Message};
-use super::ready::{HardState, LogRead, ReadState};
+use super::ready::{Fetch, HardState, LogRead, ReadState};
 
 /// Events that are kept for a caller that does not take them; further ones are dropped.
 const EVENTS_MAX: usize = 4096;
@@ -18,6 +18,10 @@ pub(super) struct Output {
     pub(super) released: Vec<Envelope>,
     pub(super) read_states: Vec<ReadState>,
     pub(super) log_reads: Vec<LogRead>,
+    /// A state to fetch.
+    pub(super) fetch: Option<Fetch>,
+    /// That the node recovered is to be written.
+    pub(super) recovered: bool,
     pub(super) events: Vec<Event>,
 }
 
@@ -29,6 +33,8 @@ impl Output {
             released: Vec::new(),
             read_states: Vec::new(),
             log_reads: Vec::new(),
+            fetch: None,
+            recovered: false,
             events: Vec::new(),
         }
     }
@@ -47,6 +53,14 @@ impl Output {
             }
         }
         self.released.push(envelope);
+    }
+
+    /// Takes back the acknowledgements that wait for the next write: the log that they speak of goes
+    /// with it.
+    pub(super) fn take_back_acknowledgements(&mut self) {
+        self.released.retain(|envelope| {
+            !matches!(envelope.message, Message::AppendAccepted { .. } | Message::Holds { .. })
+        });
     }
 
     pub(super) fn event(&mut self, event: Event) {

@@ -3,7 +3,8 @@
 //! *Probe*: the leader does not know where the logs agree and sends one message at a time, again
 //! only when a later heartbeat was answered. *Replicate*: it knows, and sends ahead of the
 //! acknowledgements, within a window of messages and bytes. A refusal leads from replicate to
-//! probe, an acknowledgement back.
+//! probe, an acknowledgement back. *Snapshot*: what it needs is not in the log any more; it fetches
+//! the state, and nothing is sent until an acknowledgement shows that its log joins again.
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,17 @@ pub enum ProgressState {
     /// It needs entries that the log holds no more; it fetches the state, and nothing is sent until
     /// an acknowledgement shows that its log joins again.
     Snapshot,
+}
+
+/// A follower that may have lost what it acknowledged.
+#[derive(Clone, Debug, PartialEq)]
+struct Recovering {
+    /// Tells its process from earlier ones.
+    nonce: u64,
+    /// It counts when it holds this index.
+    to: Index,
+    /// Whether it does by now.
+    done: bool,
 }
 
 /// A follower as its leader sees it.
@@ -79,6 +91,10 @@ pub(super) struct Progress {
     pub(super) commit_sent: Index,
     /// First index of the read from disk that is under way for it.
     reading: Option<Index>,
+    /// Its disk has no room: no entries are sent, only the questions that tell what it holds.
+    pub(super) full: bool,
+    /// Set when it once asked to recover.
+    recovering: Option<Recovering>,
     /// It was removed; until then it is only sent heartbeats, so that it may learn of that.
     pub(super) leaving: Option<Micros>,
 }
@@ -99,6 +115,8 @@ impl Progress {
             round: 0,
             commit_sent: 0,
             reading: None,
+            full: false,
+            recovering: None,
             leaving: None,
         }
     }
@@ -112,15 +130,17 @@ impl Progress {
             ProgressState::Snapshot => false,
             ProgressState::Probe => !self.probing,
             ProgressState::Replicate => {
-                self.inflight.len() < options.inflight_messages
+                !self.full
+                    && self.inflight.len() < options.inflight_messages
                     && self.inflight_bytes < options.inflight_bytes
             }
         }
     }
 
-    /// Whether the next append is only to ask the same question again, without entries.
-    pub(super) fn repeats_probe(&self) -> bool {
-        self.state == ProgressState::Probe && self.probed
+    /// Whether the next append is to go without entries: to ask the same question again, or to ask
+    /// one that has no room for them.
+    pub(super) fn sends_no_entries(&self) -> bool {
+        self.state == ProgressState::Probe && (self.probed || self.full)
     }
 
     /// Takes note of an append that was sent: its last index (or previous index when it has no
@@ -142,15 +162,28 @@ impl Progress {
         }
     }
 
-    /// An acknowledgement came; returns whether it told anything new.
-    pub(super) fn accepted(&mut self, match_index: Index) -> bool {
+    /// An acknowledgement came, of a log that joins the leader's if it reaches `start`; returns
+    /// whether it told anything new.
+    pub(super) fn accepted(&mut self, match_index: Index, start: Index) -> bool {
         while self.inflight.front().is_some_and(|message| message.last <= match_index) {
             let message = self.inflight.pop_front().expect("there is a front");
             self.inflight_bytes -= message.bytes;
         }
-        let news = match_index > self.match_index;
+        let mut news = match_index > self.match_index;
         self.match_index = self.match_index.max(match_index);
-        if self.state == ProgressState::Probe && match_index == self.match_index {
+        if let Some(recovering) = &mut self.recovering
+            && !recovering.done
+            && self.match_index >= recovering.to
+        {
+            recovering.done = true;
+            news = true;
+        }
+        let joins = match self.state {
+            ProgressState::Probe => match_index == self.match_index,
+            ProgressState::Replicate => false,
+            ProgressState::Snapshot => self.match_index >= start,
+        };
+        if joins {
             self.state = ProgressState::Replicate;
             self.probing = false;
             self.probed = false;
@@ -171,14 +204,67 @@ impl Progress {
         if stale || prev_index <= self.match_index {
             return false;
         }
+        self.next = next.max(self.match_index + 1);
+        self.probe();
+        true
+    }
+
+    /// Looks for the point where the logs agree, from `next` on.
+    fn probe(&mut self) {
         self.state = ProgressState::Probe;
         self.commit_sent = 0;
-        self.next = next.max(self.match_index + 1);
         self.probing = false;
         self.probed = false;
         self.inflight.clear();
         self.inflight_bytes = 0;
+    }
+
+    /// Whether it needs entries from before the start of the log.
+    pub(super) fn falls_short_of(&self, start: Index) -> bool {
+        self.next <= start && self.state != ProgressState::Snapshot
+    }
+
+    /// It has to fetch the state.
+    pub(super) fn await_state(&mut self) {
+        self.probe();
+        self.reading = None;
+        self.state = ProgressState::Snapshot;
+    }
+
+    /// It may have lost what it acknowledged: nothing is known of it any more, and it does not count
+    /// before it holds `to`. Returns false if the same process has said so before.
+    pub(super) fn recover(&mut self, nonce: u64, to: Index, next: Index) -> bool {
+        if self.recovering.as_ref().is_some_and(|recovering| recovering.nonce == nonce) {
+            return false;
+        }
+        self.recovering = Some(Recovering { nonce, to, done: false });
+        self.match_index = 0;
+        self.next = next;
+        self.reading = None;
+        self.probe();
         true
+    }
+
+    /// Whether it is recovering, and does not count.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.recovering.as_ref().is_some_and(|recovering| !recovering.done)
+    }
+
+    /// What to tell it as long as it is recovering: its nonce, and how far to get.
+    pub(super) fn recover_to(&self) -> Option<(u64, Index)> {
+        self.recovering.as_ref().map(|recovering| (recovering.nonce, recovering.to))
+    }
+
+    /// Whether an acknowledgement with this nonce (0: none) is of the process that speaks for it now,
+    /// or cannot be wrong.
+    pub(super) fn believes(&self, nonce: u64) -> bool {
+        let stands = |recovering: &Recovering| recovering.done || recovering.nonce == nonce;
+        self.recovering.as_ref().is_none_or(stands)
+    }
+
+    /// Last index that counts towards a majority.
+    pub(super) fn counted(&self) -> Index {
+        if self.is_recovering() { 0 } else { self.match_index }
     }
 
     /// The follower answered a heartbeat round. A probe that was sent before that round began is
@@ -238,7 +324,7 @@ impl Progress {
         assert!(self.next <= last_index + 1, "next beyond the log");
         assert!(self.inflight.len() <= options.inflight_messages, "window overrun");
         assert_eq!(self.inflight_bytes, self.inflight.iter().map(|m| m.bytes).sum::<usize>());
-        if self.state == ProgressState::Probe {
+        if self.state != ProgressState::Replicate {
             assert!(self.inflight.is_empty(), "a pipe while probing");
         }
     }
@@ -255,7 +341,7 @@ mod tests {
     fn replicating(next: Index) -> Progress {
         let mut progress = Progress::new(next, Micros(0));
         progress.sent(next - 1, 0, 1, 0);
-        assert!(progress.accepted(next - 1));
+        assert!(progress.accepted(next - 1, 0));
         progress
     }
 
@@ -266,15 +352,15 @@ mod tests {
         assert!(progress.has_room(&options()));
         progress.sent(6, 10, 1, 0);
         assert!(!progress.has_room(&options()), "two messages");
-        assert!(progress.accepted(5));
+        assert!(progress.accepted(5, 0));
         assert!(progress.has_room(&options()));
         progress.sent(7, 90, 1, 0);
-        assert!(progress.accepted(6));
+        assert!(progress.accepted(6, 0));
         assert!(progress.has_room(&options()), "90 of 100 bytes");
         progress.sent(8, 90, 1, 0);
-        assert!(progress.accepted(7));
+        assert!(progress.accepted(7, 0));
         assert!(progress.has_room(&options()));
-        assert!(progress.accepted(8));
+        assert!(progress.accepted(8, 0));
         progress.sent(9, 500, 1, 0);
         assert!(!progress.has_room(&options()), "one large message fills the window");
     }
@@ -310,7 +396,7 @@ mod tests {
         assert!(progress.suspects_loss(8));
         assert!(!progress.suspects_loss(8));
         assert!(progress.suspects_loss(9));
-        assert!(progress.accepted(5));
+        assert!(progress.accepted(5, 0));
         assert!(!progress.suspects_loss(10));
     }
 }

@@ -16,7 +16,8 @@ use super::log::Log;
 use super::membership::Configurations;
 use super::message::{Envelope, Message, Payload};
 use super::output::Output;
-use super::ready::{Boot, HardState, Persisted, ReadFailure, ReadState};
+use super::ready::{Boot, HardState, Persisted, ReadFailure, ReadState, Unfit};
+use super::recovery::Recovery;
 use super::timeline::Timeline;
 use super::{Entry, Index, Micros, NodeId, Now, Options, Term};
 
@@ -73,6 +74,12 @@ pub(super) struct RawNode<R> {
     /// The number of the next read index that is asked of a leader. Starts at random, so that an
     /// answer to an earlier process of this node is never taken for an answer to this one.
     pub(super) read_number: u64,
+    /// Set while the log may lack what this node acknowledged.
+    pub(super) recovery: Option<Recovery>,
+    /// Why it should not lead.
+    pub(super) unfit: Option<Unfit>,
+    /// Its disk has no room for entries.
+    pub(super) full: bool,
     pub(super) output: Output,
     pub(super) role: R,
 }
@@ -94,17 +101,24 @@ impl RawNode<()> {
     pub(super) fn new(options: Options, boot: Boot, seed: u64, now: Now) -> Self {
         options.assert_valid();
         let log = Log::new(&boot);
-        assert!(boot.hard_state.term >= log.last_term(), "the log is ahead of the term");
+        let HardState { mut term, mut vote } = boot.hard_state;
+        // The log may begin behind a state that was installed, by a process that ended before it had
+        // written that state's term. In that one it cannot have voted.
+        if log.start().1 > term {
+            (term, vote) = (log.start().1, None);
+        }
+        assert!(term >= log.last_term(), "the log is ahead of the term");
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let read_number = rng.next_u64() >> 1;
+        let recovery = boot.recovering.then(|| Recovery::new(rng.next_u64().max(1)));
         let configurations = Configurations::new(boot.configurations);
         configurations.assert_invariants(log.last_index());
         Self {
             id: boot.id,
             options,
             rng,
-            term: boot.hard_state.term,
-            vote: boot.hard_state.vote,
+            term,
+            vote,
             durable_term: boot.hard_state.term,
             log,
             configurations,
@@ -113,6 +127,9 @@ impl RawNode<()> {
             now,
             removed: None,
             read_number,
+            recovery,
+            unfit: None,
+            full: false,
             output: Output::new(boot.hard_state),
             role: (),
         }
@@ -136,6 +153,9 @@ impl<R> RawNode<R> {
             now: self.now,
             removed: self.removed,
             read_number: self.read_number,
+            recovery: self.recovery,
+            unfit: self.unfit,
+            full: self.full,
             output: self.output,
             role,
         };
@@ -157,11 +177,16 @@ impl<R> RawNode<R> {
         self.draw(self.options.election_min, self.options.election_max)
     }
 
-    /// Whether it may campaign: voters may, and so may those whose removal is not committed yet. The
+    /// Whether it may campaign: if it is fit to, and a voter.
+    pub(super) fn is_promotable(&self) -> bool {
+        self.recovery.is_none() && self.unfit.is_none() && self.has_voice()
+    }
+
+    /// Whether the configuration lets it campaign: voters may, and so may those whose removal is not committed yet. The
     /// others may depend on them: a leader that has taken the vote from itself and crashed may hold
     /// a longer log than those that still count on its vote (thesis 4.2.2). Nobody may who was told
     /// that it is removed.
-    pub(super) fn is_promotable(&self) -> bool {
+    fn has_voice(&self) -> bool {
         let fallback = self.configurations.fallback(self.log.commit());
         let votes = self.configurations.current().is_voter(self.id);
         self.removed.is_none() && (votes || fallback.is_some_and(|c| c.is_voter(self.id)))
@@ -200,9 +225,24 @@ impl<R> RawNode<R> {
     /// Acknowledges the log up to `match_index`: at once if all of it is durable, else with the next
     /// write. A write may be empty: then it is only a place in the line of writes, behind those
     /// that the acknowledgement speaks of. So no acknowledgement ever has to be looked at again.
+    ///
+    /// While it is recovering the acknowledgement says of which process it is.
     pub(super) fn acknowledge(&mut self, to: NodeId, match_index: Index) {
-        let message = Message::AppendAccepted { match_index };
-        if self.durable_term == self.term && match_index <= self.log.durable() {
+        let message = match self.recovery.as_ref().map(|recovery| recovery.nonce(self.term)) {
+            None => Message::AppendAccepted { match_index },
+            Some(Some(nonce)) => {
+                let term = self.log.term_at(match_index).expect("only what is here");
+                Message::Holds { index: match_index, term, nonce }
+            }
+            Some(None) => unreachable!("a node that is recovering asks before it acknowledges"),
+        };
+        self.send_once_durable(to, match_index, message);
+    }
+
+    /// Sends a message that speaks of the log up to `index`: at once if that is durable, or else
+    /// with the next write.
+    pub(super) fn send_once_durable(&mut self, to: NodeId, index: Index, message: Message) {
+        if self.durable_term == self.term && index <= self.log.durable() {
             self.send(to, message);
         } else {
             self.send_when_durable(to, message);
@@ -389,13 +429,11 @@ impl<R: Role> RawNode<R> {
     /// leader steps down and a node whose term ran ahead is taken back by a fresh election, instead
     /// of being stuck; everything else is out of date.
     fn answer_old_term(&mut self, envelope: &Envelope) {
-        let last_index = self.log.durable();
+        let (last_index, full) = (self.log.durable(), self.full);
         match envelope.message {
             Message::Append(_) | Message::Heartbeat { .. } => {
-                self.send(
-                    envelope.from,
-                    Message::HeartbeatResponse { round: 0, last_index, full: false },
-                );
+                let answer = Message::HeartbeatResponse { round: 0, last_index, full };
+                self.send(envelope.from, answer);
             }
             Message::Vote { last_index, last_term, .. } => {
                 let its_last = (last_index, last_term);
@@ -410,6 +448,8 @@ impl<R: Role> RawNode<R> {
     pub(super) fn assert_shared_invariants(&self) {
         assert!(self.term >= self.log.last_term(), "the log is ahead of the term");
         assert!(self.durable_term <= self.term, "a durable term from the future");
+        let follows = self.role.kind() == RoleKind::Follower;
+        assert!(self.recovery.is_none() || follows, "neither whole nor a follower");
         self.log.assert_invariants();
         self.configurations.assert_invariants(self.log.last_index());
     }

@@ -72,6 +72,10 @@ pub enum TransferError {
     /// The target is no voter of the configuration in force.
     #[error("{0} is not a voter")]
     NotVoter(NodeId),
+    /// The target may have lost entries that it acknowledged, and does not campaign before it has
+    /// them again.
+    #[error("{0} is recovering")]
+    Recovering(NodeId),
     /// No other voter was heard from within an election timeout.
     #[error("no other voter is in touch")]
     NoTarget,

@@ -27,6 +27,7 @@ impl RawNode<Leader> {
     }
 
     fn pump_to(&mut self, to: NodeId) {
+        self.check_reach(to);
         let last_index = self.log.last_index();
         while let Some(progress) = self.role.progress.get(&to) {
             let probe = progress.state == ProgressState::Probe;
@@ -34,7 +35,7 @@ impl RawNode<Leader> {
                 break;
             }
             let next = progress.next;
-            if progress.repeats_probe() {
+            if progress.sends_no_entries() {
                 self.send_append(to, next - 1, Vec::new());
                 continue;
             }
@@ -76,7 +77,8 @@ impl RawNode<Leader> {
     pub(super) fn on_log_read(&mut self, read: LogRead, entries: Vec<Entry>) {
         let round = self.role.round;
         let Some(progress) = self.role.progress.get_mut(&read.to) else { return };
-        if !progress.finish_read(read.first) || !progress.has_room(&self.options) {
+        let behind_start = read.first > self.log.start().0;
+        if !progress.finish_read(read.first) || !progress.has_room(&self.options) || !behind_start {
             return;
         }
         let fits = |(index, entry): (Index, &Entry)| {
@@ -103,8 +105,9 @@ impl RawNode<Leader> {
     }
 
     pub(super) fn on_accepted(mut self, from: NodeId, match_index: Index) -> AnyNode {
+        let start = self.log.start().0;
         let Some(progress) = self.role.progress.get_mut(&from) else { return self.into() };
-        if progress.accepted(match_index) {
+        if progress.accepted(match_index, start) {
             self.maybe_timeout_now(from);
             return self.maybe_commit();
         }
@@ -130,12 +133,25 @@ impl RawNode<Leader> {
     /// acknowledged by now may be lost. To find out it is sent an empty append after the last entry
     /// sent: if the entries before are on their way to its disk it will acknowledge them all, if
     /// they are not there it refuses, and is probed.
-    pub(super) fn on_heartbeat_response(&mut self, from: NodeId, round: u64) {
+    ///
+    /// One that is fetching the state, or recovering, is told so again: the word may be lost.
+    pub(super) fn on_heartbeat_response(&mut self, from: NodeId, round: u64, full: bool) {
         let Some(progress) = self.role.progress.get_mut(&from) else { return };
+        if round >= progress.round {
+            progress.full = full;
+        }
         progress.answered(round);
+        let fetches = progress.state == ProgressState::Snapshot && progress.leaving.is_none();
+        let recovers = progress.is_recovering();
         if progress.suspects_loss(round) {
             let prev_index = progress.next - 1;
             self.send_append(from, prev_index, Vec::new());
+        }
+        if fetches {
+            self.tell_to_fetch(from);
+        }
+        if recovers {
+            self.tell_recover_to(from);
         }
         self.confirm_reads();
     }
@@ -143,13 +159,18 @@ impl RawNode<Leader> {
     /// Commits what a majority of voters holds durably, if it is of this term: entries of earlier
     /// terms are committed only along with it (thesis 3.6.2, figure 3.7). A leader without a vote
     /// does not count itself.
-    pub(super) fn maybe_commit(mut self) -> AnyNode {
+    pub(super) fn maybe_commit(self) -> AnyNode {
         let voters = self.configurations.current().voters();
         let durable = voters.map(|id| self.match_index(id));
         let index = quorum::reached(durable).expect("there are always voters");
         if index <= self.log.commit() || self.log.term_at(index) != Some(self.term) {
             return self.into();
         }
+        self.commit_as_leader(index)
+    }
+
+    /// Raises the commit index, with all that follows from it.
+    pub(super) fn commit_as_leader(mut self, index: Index) -> AnyNode {
         let configured = self.commit_to(index);
         if configured {
             let (_, committed) = self.configurations.committed(index);
@@ -170,7 +191,7 @@ impl RawNode<Leader> {
         if id == self.id {
             return self.log.durable();
         }
-        self.role.progress.get(&id).map_or(0, |progress| progress.match_index)
+        self.role.progress.get(&id).map_or(0, Progress::counted)
     }
 
     /// Makes the followers fit the configuration. A new learner is served only when its admission
@@ -210,8 +231,8 @@ impl RawNode<Leader> {
             active: self.is_active(*id),
             state: progress.state,
             inflight: progress.inflight(),
-            recovering: false,
-            full: false,
+            recovering: progress.is_recovering(),
+            full: progress.full,
         };
         self.role.progress.iter().map(view).collect()
     }

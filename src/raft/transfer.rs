@@ -31,6 +31,9 @@ impl RawNode<Leader> {
             return Err(TransferError::NotVoter(target));
         }
         let progress = self.role.progress.get(&target).ok_or(TransferError::NotVoter(target))?;
+        if progress.is_recovering() {
+            return Err(TransferError::Recovering(target));
+        }
         let lag = self.log.last_index() - progress.match_index;
         if self.role.transfer.as_ref().is_some_and(|transfer| transfer.target == target) {
             return Ok(target);
@@ -43,21 +46,23 @@ impl RawNode<Leader> {
         Ok(target)
     }
 
-    /// The voter in touch that holds most of the log; of equals the one with the smallest id.
+    /// The voter in touch, and sound, that holds most of the log; of equals the one with the smallest
+    /// id. Those without room for entries come last.
     pub(super) fn best_voter(&self) -> Option<NodeId> {
         let voters = self.configurations.current().voters();
         let candidates = voters.filter(|id| *id != self.id && self.is_active(*id));
-        let rank = |id: &NodeId| {
-            let match_index = self.role.progress.get(id).map_or(0, |p| p.match_index);
-            (match_index, std::cmp::Reverse(*id))
-        };
-        candidates.max_by_key(rank)
+        let known = candidates.filter_map(|id| Some((id, self.role.progress.get(&id)?)));
+        let sound = known.filter(|(_, progress)| !progress.is_recovering());
+        let best = sound.max_by_key(|(id, progress)| {
+            (!progress.full, progress.match_index, std::cmp::Reverse(*id))
+        });
+        best.map(|(id, _)| id)
     }
 
     /// If this is the target and it has all of the log, its time has come.
     pub(super) fn maybe_timeout_now(&mut self, id: NodeId) {
         let is_target = self.role.transfer.as_ref().is_some_and(|transfer| transfer.target == id);
-        let has_all = |p: &super::progress::Progress| p.match_index == self.log.last_index();
+        let has_all = |p: &super::progress::Progress| p.counted() == self.log.last_index();
         if is_target && self.role.progress.get(&id).is_some_and(has_all) {
             self.send(id, Message::TimeoutNow);
         }

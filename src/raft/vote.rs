@@ -17,7 +17,9 @@ impl<R: Role> RawNode<R> {
     /// Says whether it would vote for the asker in the term asked for. Promises nothing. A refusal
     /// goes out in the current term, so that an asker from an older term catches up.
     pub(super) fn on_pre_vote(&mut self, from: NodeId, asked: Term, last: (Index, Term)) {
-        let refusal = if asked < self.term {
+        let refusal = if self.recovery.is_some() {
+            Some(Refusal::Recovering)
+        } else if asked < self.term {
             Some(Refusal::OldTerm)
         } else if let Some(why) = self.loyalty() {
             Some(why)
@@ -50,6 +52,7 @@ impl<R: Role> RawNode<R> {
     pub(super) fn on_vote(&mut self, from: NodeId, last: (Index, Term)) -> bool {
         let refusal = match self.vote {
             Some(vote) if vote != from => Some(Refusal::VotedFor(vote)),
+            _ if self.recovery.is_some() => Some(Refusal::Recovering),
             _ if !self.log.is_up_to_date(last.0, last.1) => Some(Refusal::LogBehind),
             _ => None,
         };

@@ -10,7 +10,7 @@ use crate::error::{Certainty, Failure, Reason};
 use crate::ids::Ticket;
 use crate::raft::{Change, Micros, NEVER, Node, NodeId, Now, RoleKind};
 
-/// Requests that may be under way here at once.
+/// Requests that may be under way here at once, of each kind: begun here, or asked of the leader.
 const UNDER_WAY_MAX: usize = 64;
 
 /// Who wants to be told.
@@ -56,6 +56,10 @@ impl Admin {
         match node.leader() {
             Some(leader) if leader == node.id() => {
                 self.begin(node, now, Asker::Client(ticket), deadline, request, effects);
+            }
+            Some(_) if self.asked.len() >= UNDER_WAY_MAX => {
+                let failure = Failure::not_applied(Reason::Busy);
+                effects.answers.push((ticket, Answer::Failed(failure)));
             }
             Some(leader) => {
                 self.last += 1;

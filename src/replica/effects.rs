@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{AdminRequest, Event, GuestId, JoinReply, PeerMessage};
 use crate::error::Failure;
 use crate::ids::Ticket;
-use crate::raft::{Entry, Index, LogRead, NodeId, Write};
+use crate::raft::{Entry, Fetch, Index, Installed, LogRead, NodeId, Write};
 
 /// What a client of this node asks for.
 #[derive(Clone, Debug)]
@@ -34,6 +34,23 @@ pub enum Work {
     Entry(Entry, Option<Ticket>),
     /// Everything a reader has to see has been applied: tell these.
     Readable(Vec<Ticket>),
+    /// Put the state that is ready in place of the own one, durably, then report it by
+    /// [`on_installed`](super::Replica::on_installed). The new state remembers what became of writes:
+    /// whichever of these (number within this process's session, whom to answer) it knows a reply to
+    /// is answered with it, and named in the report.
+    Install(Installed, Vec<(u64, Ticket)>),
+    /// The state is not to be trusted, for this reason: make a durable note of that and serve and apply
+    /// nothing more. The next work is [`Work::Install`].
+    Lost(String),
+}
+
+/// What the applier found in a state that it has just installed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Resolved {
+    /// This process's write session, if the state knows it.
+    pub session: Option<u64>,
+    /// The writes of the session that were answered.
+    pub seqs: Vec<u64>,
 }
 
 /// Entries wanted back from the log on disk.
@@ -75,6 +92,12 @@ pub struct Effects {
     pub log_reads: Vec<LogRequest>,
     /// Goes to the applier.
     pub work: Vec<Work>,
+    /// A state to fetch, beside the own one; when it is complete, checked and durable, it is offered by
+    /// [`on_state_ready`](super::Replica::on_state_ready). Said again as long as it is needed: whoever
+    /// fetches it already from there goes on.
+    pub fetch: Option<Fetch>,
+    /// The process has to end, for this reason.
+    pub stop: Option<String>,
     /// Answers that the applier has no part in.
     pub answers: Vec<(Ticket, Answer)>,
     /// Answers to nodes that want to join.

@@ -17,11 +17,16 @@
 //! 4. the answer to a client of this node travels with its entry and is given by the applier.
 //!
 //! Client writes and reads, and what is remembered of them while they are under way, are in
-//! `writes` and `reads`; admission of new nodes is in `joins`.
+//! `writes` and `reads`; admission of new nodes is in `joins`. What happens when the disk or the state
+//! of this node is not as it should be is in `health`.
 
 mod admin;
+mod audit;
+mod disk;
 mod effects;
 mod event;
+mod health;
+mod install;
 mod joins;
 mod message;
 mod options;
@@ -34,7 +39,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-pub use effects::{Answer, Effects, LogRequest, Request, Work};
+pub use effects::{Answer, Effects, LogRequest, Request, Resolved, Work};
 pub use event::Event;
 pub use joins::{GuestId, JoinReply};
 pub use message::{AdminRequest, PeerMessage, Refusal};
@@ -44,9 +49,12 @@ use crate::error::{Failure, Reason};
 use crate::ids::{Ticket, WriteId};
 use crate::raft::{
     Boot, Change, Entry, Envelope, Index, Micros, Node, NodeId, Now, Payload, Persisted, ReadState,
-    Ready, RoleKind,
+    Ready, RoleKind, Unfit,
 };
 use admin::Admin;
+use audit::Audit;
+use disk::DiskWatch;
+use install::Install;
 use joins::Joins;
 use reads::Reads;
 pub use writes::Registration;
@@ -77,23 +85,34 @@ pub struct Replica {
     admin: Admin,
     /// The leader that forwarded commands go to, and the term in which we learnt of it.
     leader: Option<(NodeId, u64)>,
+    disk: DiskWatch,
+    /// The disk has no room for entries.
+    full: bool,
+    install: Install,
+    audit: Audit,
+    /// What the core was told of this node's fitness.
+    unfit: Option<Unfit>,
 }
 
 impl Replica {
     /// A replica of what was found on disk. `applied` is the index up to which the state machine
-    /// has it already; `registration` names this process's write session; its nonce must be random and
-    /// seeds the election timeouts too.
+    /// has it already; `state_lost` says why that state is not to be trusted, if it is not;
+    /// `registration` names this process's write session; its nonce must be random and seeds the
+    /// election timeouts too.
     #[must_use]
     pub fn new(
         options: Options,
         boot: Boot,
         applied: Index,
+        state_lost: Option<String>,
         registration: Registration,
         now: Now,
     ) -> Self {
+        let start = boot.start.0;
         let mut node = Node::new(options.raft.clone(), boot, registration.nonce, now);
         node.release_memory(applied);
-        Self {
+        let mut replica = Self {
+            disk: DiskWatch::new(options.disk_stall_us, options.disk_exit_us, now.mono),
             writes: Writes::new(registration),
             reads: Reads::new(),
             joins: Joins::default(),
@@ -110,7 +129,13 @@ impl Replica {
             apply_read: false,
             admin: Admin::default(),
             leader: None,
-        }
+            full: false,
+            install: Install::new(state_lost, applied.max(start)),
+            audit: Audit::new(now.mono),
+            unfit: None,
+        };
+        replica.judge_fitness();
+        replica
     }
 
     /// The consensus core, to look at.
@@ -128,7 +153,7 @@ impl Replica {
     /// Whether a read index obtained since the start has been applied.
     #[must_use]
     pub fn caught_up(&self) -> bool {
-        self.reads.caught_up(self.applied)
+        self.install.lost().is_none() && self.reads.caught_up(self.applied)
     }
 
     /// When [`advance`](Self::advance) is wanted next.
@@ -140,7 +165,10 @@ impl Replica {
             .min(self.writes.deadline(&self.options))
             .min(self.reads.deadline(&self.options))
             .min(self.joins.deadline())
-            .min(self.admin.deadline());
+            .min(self.admin.deadline())
+            .min(self.disk.deadline())
+            .min(self.install.deadline(self.node.leader(), self.node.id()))
+            .min(self.audit_deadline());
         // The applier reports by a number we look at, not by a wake-up: look often when it matters.
         if self.applying_bytes >= self.options.apply_bytes_max
             || self.reads.waits_for_apply(self.applied)
@@ -153,6 +181,7 @@ impl Replica {
     /// Time passes: runs everything that is due.
     pub fn advance(&mut self, now: Now) {
         self.now = now;
+        self.watch_disk();
         self.node.tick(now);
         let answers = self.writes.expire(now.mono).into_iter().chain(self.reads.expire(now.mono));
         self.effects
@@ -170,11 +199,11 @@ impl Replica {
             PeerMessage::Raft(_) => {}
             PeerMessage::Forward { id, command } => self.on_forward(from, id, &command),
             PeerMessage::Refused { id, refusal } => {
-                if let Some((ticket, failure)) = self.writes.on_refused(id, refusal, now.mono) {
-                    self.effects.answers.push((ticket, Answer::Failed(failure)));
-                }
+                let answers = self.writes.on_refused(id, refusal, now.mono);
+                let failed = |(ticket, failure)| (ticket, Answer::Failed(failure));
+                self.effects.answers.extend(answers.into_iter().map(failed));
             }
-            PeerMessage::Digest { .. } => {}
+            PeerMessage::Digest { index, digest } => self.on_peer_digest(from, index, digest),
             PeerMessage::Admin { id, request } => {
                 let deadline = Micros(now.mono.0 + self.options.admin_wait_us);
                 let (node, effects) = (&mut self.node, &mut self.effects);
@@ -190,16 +219,15 @@ impl Replica {
     pub fn on_request(&mut self, now: Now, ticket: Ticket, deadline: Micros, request: Request) {
         self.now = now;
         match request {
-            Request::Write(command) => {
-                if self.writes.len() >= self.options.pending_writes_max
-                    || self.log_bytes >= self.options.log_bytes_max
-                {
-                    let failure = Failure::not_applied(Reason::Busy);
-                    self.effects.answers.push((ticket, Answer::Failed(failure)));
-                    return;
+            Request::Write(command) => match self.refuses_writes() {
+                Some(reason) => self.refuse(ticket, reason),
+                None => {
+                    let patience = Micros(now.mono.0 + self.options.leader_wait_us()).min(deadline);
+                    self.writes.add(ticket, deadline, patience, command);
                 }
-                let patience = Micros(now.mono.0 + self.options.leader_wait_us()).min(deadline);
-                self.writes.add(ticket, deadline, patience, command);
+            },
+            Request::ReadIndex if self.state_lost().is_some() => {
+                self.refuse(ticket, Reason::Unavailable);
             }
             Request::ReadIndex => self.reads.add(ticket, deadline),
             Request::Admin(request) => {
@@ -219,6 +247,7 @@ impl Replica {
             self.unreleased.pop_front().expect("each write is reported once, in order");
         assert_eq!(expected, persisted, "writes are reported in the order they were handed out");
         self.log_bytes -= bytes;
+        self.disk.reported();
         self.send(release);
         self.node.on_persisted(now, persisted);
         // What the applier has not got to may leave memory too: it is read back for it.
@@ -232,7 +261,7 @@ impl Replica {
             LogRequest::Follower(read) => self.node.on_log_read(now, read, entries),
             LogRequest::Apply { first, .. } => {
                 self.apply_read = false;
-                if first == self.handed + 1 {
+                if first == self.handed + 1 && self.install.is_idle() {
                     self.hand_over(entries);
                 }
             }
@@ -241,7 +270,9 @@ impl Replica {
 
     /// The applier has applied everything up to `applied`.
     pub fn on_applied(&mut self, applied: Index) {
-        if applied <= self.applied {
+        // A state that was just installed counts when the applier reports it, and not before.
+        let installing = self.install.under_way().map(|it| it.index);
+        if applied <= self.applied || (applied > self.handed && installing == Some(applied)) {
             return;
         }
         assert!(applied <= self.handed, "the applier is ahead of what it was given");
@@ -295,6 +326,7 @@ impl Replica {
     pub fn effects(&mut self) -> Effects {
         self.follow_leader();
         self.joins.run(&mut self.node, self.now, &mut self.effects);
+        self.propose_audit();
         loop {
             self.reads.run(&mut self.node, self.now, &self.options);
             self.writes.run(&mut self.node, self.now, &self.options, &mut self.effects);
@@ -310,6 +342,7 @@ impl Replica {
             }
         }
         self.release_readers();
+        self.fetch_state();
         self.admin.run(&self.node, &mut self.effects);
         self.effects.events.extend(self.node.take_events().into_iter().map(Event::Raft));
         std::mem::take(&mut self.effects)
@@ -323,12 +356,20 @@ impl Replica {
             let release = std::mem::take(&mut write.release);
             self.log_bytes += bytes;
             self.unreleased.push_back((persisted, release, bytes));
+            self.disk.handed_out(self.now.mono);
             self.effects.writes.push((write, self.node.commit()));
         }
         for state in ready.read_states {
             self.on_read_state(state);
         }
         self.effects.log_reads.extend(ready.log_reads.into_iter().map(LogRequest::Follower));
+        if let Some(fetch) = ready.fetch {
+            self.install.want(fetch);
+        }
+    }
+
+    fn refuse(&mut self, ticket: Ticket, reason: Reason) {
+        self.effects.answers.push((ticket, Answer::Failed(Failure::not_applied(reason))));
     }
 
     fn send(&mut self, envelopes: Vec<Envelope>) {
@@ -356,6 +397,7 @@ impl Replica {
         while self.handed < limit
             && self.applying_bytes < self.options.apply_bytes_max
             && !self.apply_read
+            && self.install.is_idle()
         {
             let bytes_max = self.options.apply_batch_bytes;
             match self.node.entries(self.handed + 1, limit, bytes_max) {
@@ -374,6 +416,7 @@ impl Replica {
         for entry in entries {
             assert_eq!(entry.index, self.handed + 1, "entries are applied in order");
             self.handed = entry.index;
+            self.notice_audit(entry.index, &entry.payload);
             let bytes = payload_len(&entry);
             self.applying.push_back((entry.index, bytes));
             self.applying_bytes += bytes;
@@ -387,6 +430,9 @@ impl Replica {
     }
 
     fn release_readers(&mut self) {
+        if self.state_lost().is_some() {
+            return;
+        }
         let tickets = self.reads.readable(self.handed);
         if !tickets.is_empty() {
             self.effects.work.push(Work::Readable(tickets));

@@ -1,5 +1,7 @@
 //! The bounds of a replica.
 
+use bytes::Bytes;
+
 use crate::raft;
 
 /// Bounds and waiting times; the defaults are for a local network.
@@ -27,6 +29,17 @@ pub struct Options {
     pub admin_wait_us: u64,
     /// How long a join request may wait for its turn and its commit, in µs.
     pub join_wait_us: u64,
+    /// From this age on, in µs, the oldest write under way means that the disk hangs: this node leads
+    /// no more. At least two election timeouts.
+    pub disk_stall_us: u64,
+    /// At this age of it, in µs, the process has to end.
+    pub disk_exit_us: u64,
+    /// The encoded command that makes every node take its digest; none for no audits.
+    pub audit: Option<Bytes>,
+    /// A leader audits after this many entries, …
+    pub audit_entries: u64,
+    /// … and after this time in µs if anything was written since the last audit.
+    pub audit_interval_us: u64,
 }
 
 impl Default for Options {
@@ -42,6 +55,11 @@ impl Default for Options {
             resend_us: 1_000_000,
             admin_wait_us: 5_000_000,
             join_wait_us: 5_000_000,
+            disk_stall_us: 1_000_000,
+            disk_exit_us: 30_000_000,
+            audit: None,
+            audit_entries: 10_000,
+            audit_interval_us: 60_000_000,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a client is told, step by step: one replica, the others played by the test.
 
+mod health;
+
 use super::*;
 use crate::error::Certainty;
 use crate::raft::{
@@ -29,6 +31,11 @@ fn configuration(voters: u64) -> Payload {
 impl Bench {
     /// Node `id` of `voters`, whose log holds only the configuration.
     fn new(id: NodeId, voters: u64) -> Self {
+        Self::with(id, voters, None)
+    }
+
+    /// The same, with a state that may be lost.
+    fn with(id: NodeId, voters: u64, state_lost: Option<String>) -> Self {
         let first = entry(1, 1, configuration(voters));
         let Payload::Configuration(members) = first.payload.clone() else { unreachable!() };
         let boot = Boot {
@@ -46,7 +53,7 @@ impl Bench {
         let now = Now { mono: Micros(START), wall_ms: 1_000 };
         let registration = Registration { nonce: 77, command: Bytes::from_static(b"register") };
         let options = Options { resend_us: 1_000_000, ..Options::default() };
-        let replica = Replica::new(options, boot, 1, registration, now);
+        let replica = Replica::new(options, boot, 1, state_lost, registration, now);
         Self { replica, now, writing: VecDeque::new() }
     }
 
@@ -124,7 +131,7 @@ fn forwards(effects: &Effects) -> Vec<(NodeId, WriteId)> {
 fn answered(effects: &Effects) -> Vec<Ticket> {
     let ticket = |work: &Work| match work {
         Work::Entry(_, ticket) => *ticket,
-        Work::Readable(_) => None,
+        Work::Readable(_) | Work::Install(..) | Work::Lost(_) => None,
     };
     effects.work.iter().filter_map(ticket).collect()
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Effects, Event, Options, PeerMessage, Refusal};
+use super::{Answer, Effects, Event, Options, PeerMessage, Refusal, Resolved};
 use crate::error::{Certainty, Failure, Reason};
 use crate::ids::{Ticket, WriteId};
 use crate::raft::{Index, Micros, NEVER, Node, NodeId, Now, ProposeError};
@@ -28,6 +28,9 @@ struct Pending {
     sent_at: Option<Micros>,
     /// Sendings that were not refused.
     sendings: u32,
+    /// The applier looks for its reply in a state that it installs; until it has told, nobody else
+    /// may answer.
+    claimed: bool,
 }
 
 /// How this process makes itself known to the replicated state.
@@ -88,7 +91,15 @@ impl Writes {
         self.next_seq += 1;
         self.expiries.insert((patience, seq));
         self.expiries.insert((deadline, seq));
-        let pending = Pending { ticket, deadline, patience, command, sent_at: None, sendings: 0 };
+        let pending = Pending {
+            ticket,
+            deadline,
+            patience,
+            command,
+            sent_at: None,
+            sendings: 0,
+            claimed: false,
+        };
         self.pending.insert(seq, pending);
         self.unsent.insert(seq);
     }
@@ -108,40 +119,73 @@ impl Writes {
         self.unsent = self.pending.keys().copied().collect();
     }
 
-    /// The receiver of a command did not append it. Gives the client's answer if that is final.
+    /// The receiver of a command did not append it. Gives the clients' answers that are final.
     pub fn on_refused(
         &mut self,
         id: WriteId,
         refusal: Refusal,
         now: Micros,
-    ) -> Option<(Ticket, Failure)> {
+    ) -> Vec<(Ticket, Failure)> {
         if id.session == 0 && id.seq == self.registration.nonce {
-            self.registering = None;
-            self.hold_until = now + RETRY_US;
+            return self.on_registration_refused(refusal, now);
         }
         if Some(id.session) != self.session {
-            return None;
+            return Vec::new();
         }
-        let pending = self.pending.get_mut(&id.seq)?;
+        let Some(pending) = self.pending.get_mut(&id.seq) else { return Vec::new() };
         pending.sendings = pending.sendings.saturating_sub(1);
         if pending.sendings > 0 {
-            return None;
+            return Vec::new();
         }
-        let reason = match refusal {
+        match final_reason(refusal) {
+            Some(reason) if !pending.claimed => {
+                let failure = Failure::not_applied(reason);
+                self.finish(id.seq).map(|ticket| (ticket, failure)).into_iter().collect()
+            }
             // Sent again to the next leader, or soon to the same: a transfer may have failed.
-            Refusal::NotLeader => {
+            _ => {
                 pending.sent_at = None;
                 self.unsent.insert(id.seq);
                 self.hold_until = now + RETRY_US;
-                return None;
+                Vec::new()
             }
-            Refusal::Busy => Reason::Busy,
-            Refusal::DiskFull => Reason::DiskFull,
-            Refusal::Unknown => Reason::Refused(
-                "the leader does not know this command yet; upgrade it first".to_owned(),
-            ),
+        }
+    }
+
+    /// Without a session nothing was sent, so a refusal that lasts is one for all that wait. A leader
+    /// that is busy is asked again: a registration is small, and comes once.
+    fn on_registration_refused(&mut self, refusal: Refusal, now: Micros) -> Vec<(Ticket, Failure)> {
+        self.registering = None;
+        self.hold_until = now + RETRY_US;
+        let lasts = self.session.is_none() && refusal != Refusal::Busy;
+        let Some(reason) = final_reason(refusal).filter(|_| lasts) else { return Vec::new() };
+        let unclaimed = self.pending.iter().filter(|(_, pending)| !pending.claimed);
+        let seqs: Vec<u64> = unclaimed.map(|(seq, _)| *seq).collect();
+        let tickets = seqs.into_iter().filter_map(|seq| self.finish(seq));
+        tickets.map(|ticket| (ticket, Failure::not_applied(reason.clone()))).collect()
+    }
+
+    /// All that wait, for the applier to look up in a state that it installs.
+    pub fn claim(&mut self) -> Vec<(u64, Ticket)> {
+        let claim = |(seq, pending): (&u64, &mut Pending)| {
+            pending.claimed = true;
+            (*seq, pending.ticket)
         };
-        self.finish(id.seq).map(|ticket| (ticket, Failure::not_applied(reason)))
+        self.pending.iter_mut().map(claim).collect()
+    }
+
+    /// What the applier found: the rest goes on waiting, or is out of time.
+    pub fn resolve(&mut self, resolved: &Resolved) {
+        self.session = self.session.or(resolved.session);
+        for seq in &resolved.seqs {
+            self.finish(*seq);
+        }
+        for (seq, pending) in &mut self.pending {
+            if std::mem::take(&mut pending.claimed) {
+                self.expiries.insert((pending.patience, *seq));
+                self.expiries.insert((pending.deadline, *seq));
+            }
+        }
     }
 
     /// A command is committed and on its way to the applier. Gives whom to answer, when it is ours.
@@ -161,7 +205,7 @@ impl Writes {
                 break;
             }
             self.expiries.pop_first();
-            let Some(pending) = self.pending.get(&seq) else { continue };
+            let Some(pending) = self.pending.get(&seq).filter(|it| !it.claimed) else { continue };
             let failure = if pending.sendings == 0 {
                 Failure { certainty: Certainty::NotApplied, reason: Reason::NoLeader }
             } else if now >= pending.deadline {
@@ -255,13 +299,14 @@ impl Writes {
             Err(error) => {
                 let refusal = match error {
                     ProposeError::Busy => Refusal::Busy,
+                    ProposeError::DiskFull => Refusal::DiskFull,
                     _ => Refusal::NotLeader,
                 };
                 self.refuse_relayed(refusal, effects);
                 for (id, _) in own {
-                    if let Some((ticket, failure)) = self.on_refused(id, refusal, now.mono) {
-                        effects.answers.push((ticket, super::Answer::Failed(failure)));
-                    }
+                    let answers = self.on_refused(id, refusal, now.mono);
+                    let failed = |(ticket, failure)| (ticket, Answer::Failed(failure));
+                    effects.answers.extend(answers.into_iter().map(failed));
                 }
             }
         }
@@ -301,8 +346,20 @@ impl Writes {
     }
 }
 
+/// Why a client is told that its command was not applied; none if another sending may be luckier.
+fn final_reason(refusal: Refusal) -> Option<Reason> {
+    match refusal {
+        Refusal::NotLeader => None,
+        Refusal::Busy => Some(Reason::Busy),
+        Refusal::DiskFull => Some(Reason::DiskFull),
+        Refusal::Unknown => Some(Reason::Refused(
+            "the leader does not know this command yet; upgrade it first".to_owned(),
+        )),
+    }
+}
+
 /// An entry's payload: the id in front of the command.
-fn payload(id: WriteId, command: &[u8]) -> Bytes {
+pub(super) fn payload(id: WriteId, command: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(WriteId::LEN + command.len());
     bytes.put_slice(&id.encode());
     bytes.put_slice(command);

@@ -28,7 +28,21 @@ pub enum Command {
         /// The bytes to store, already checked.
         url: Bytes,
     },
+    /// Does a write once, however often its client sends it: under a key of the client's own.
+    Once {
+        /// The client's key, of 1 to [`ONCE_KEY_LEN_MAX`] bytes.
+        key: String,
+        /// SHA-256 of the request, by which another request under the same key is noticed.
+        hash: [u8; 32],
+        /// What is to be done; see [`Command::is_write`].
+        command: Box<Command>,
+    },
+    /// Changes nothing; every node tells the digest of its state as of this very entry.
+    TakeDigest,
 }
+
+/// Bytes of the longest key that a client may put a write under.
+pub const ONCE_KEY_LEN_MAX: usize = 255;
 
 /// What a command says when it is applied: the same on every node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +61,12 @@ pub enum Reply {
     /// The command's number is below the session's floor, or this is a late copy of a registration
     /// that a newer one of the node has replaced: nobody waits for it, not applied.
     Stale,
+    /// The client's key is known: this is what was said when it was used first. Nothing was done.
+    Replayed(Box<Reply>),
+    /// The client's key was used for another request: not applied.
+    KeyReused,
+    /// The digest of the whole state as of this entry.
+    Digest(u128),
 }
 
 /// These bytes are no command that this program could apply. The node that meets them in its log
@@ -70,6 +90,8 @@ pub enum CommandError {
 
 const REGISTER_SESSION: (u16, u16) = (1, 1);
 const CREATE_LINK: (u16, u16) = (2, 1);
+const ONCE: (u16, u16) = (3, 1);
+const TAKE_DIGEST: (u16, u16) = (4, 1);
 
 #[derive(Serialize, Deserialize)]
 struct RegisterSessionV1 {
@@ -81,6 +103,16 @@ struct RegisterSessionV1 {
 struct CreateLinkV1 {
     url: Bytes,
 }
+
+#[derive(Serialize, Deserialize)]
+struct OnceV1 {
+    key: String,
+    hash: Bytes,
+    command: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TakeDigestV1 {}
 
 impl Command {
     /// Bytes of the header.
@@ -96,6 +128,11 @@ impl Command {
             Self::CreateLink { url } => {
                 with_header(CREATE_LINK, &CreateLinkV1 { url: url.clone() })
             }
+            Self::Once { key, hash, command } => {
+                let hash = Bytes::copy_from_slice(hash);
+                with_header(ONCE, &OnceV1 { key: key.clone(), hash, command: command.encode() })
+            }
+            Self::TakeDigest => with_header(TAKE_DIGEST, &TakeDigestV1 {}),
         }
     }
 
@@ -104,12 +141,8 @@ impl Command {
     /// # Errors
     /// When the kind or version is unknown, or the bytes are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, CommandError> {
-        let Some(([k0, k1, v0, v1], body)) = bytes.split_first_chunk() else {
-            return Err(CommandError::Malformed("shorter than its header".into()));
-        };
-        let kind = u16::from_le_bytes([*k0, *k1]);
-        let version = u16::from_le_bytes([*v0, *v1]);
-        match (kind, version) {
+        let (kind, body) = split_header(bytes)?;
+        match kind {
             REGISTER_SESSION => {
                 let RegisterSessionV1 { node, nonce } = decode_body(body)?;
                 Ok(Self::RegisterSession { node, nonce })
@@ -118,9 +151,51 @@ impl Command {
                 let CreateLinkV1 { url } = decode_body(body)?;
                 Ok(Self::CreateLink { url })
             }
+            ONCE => Self::decode_once(body),
+            TAKE_DIGEST => {
+                let TakeDigestV1 {} = decode_body(body)?;
+                Ok(Self::TakeDigest)
+            }
             (kind, version) => Err(CommandError::Unknown { kind, version }),
         }
     }
+
+    /// Whether it is a client's: done under a write's id, and possible under a key.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::CreateLink { .. } | Self::Once { .. } => true,
+            Self::RegisterSession { .. } | Self::TakeDigest => false,
+        }
+    }
+
+    fn decode_once(body: &[u8]) -> Result<Self, CommandError> {
+        let malformed = |why: &str| Err(CommandError::Malformed(why.into()));
+        let OnceV1 { key, hash, command } = decode_body(body)?;
+        if key.is_empty() || key.len() > ONCE_KEY_LEN_MAX {
+            return malformed("the key's length");
+        }
+        let Ok(hash) = <[u8; 32]>::try_from(&hash[..]) else {
+            return malformed("the hash's length");
+        };
+        // Before it is decoded: keys around keys around keys must not eat up the stack.
+        if split_header(&command)?.0 == ONCE {
+            return malformed("a key around a key");
+        }
+        let command = Self::decode(&command)?;
+        if !command.is_write() {
+            return malformed("a key around what is no write");
+        }
+        Ok(Self::Once { key, hash, command: Box::new(command) })
+    }
+}
+
+/// (kind, version), and the body behind them.
+fn split_header(bytes: &[u8]) -> Result<((u16, u16), &[u8]), CommandError> {
+    let Some(([k0, k1, v0, v1], body)) = bytes.split_first_chunk() else {
+        return Err(CommandError::Malformed("shorter than its header".into()));
+    };
+    Ok(((u16::from_le_bytes([*k0, *k1]), u16::from_le_bytes([*v0, *v1])), body))
 }
 
 fn with_header((kind, version): (u16, u16), body: &impl Serialize) -> Bytes {
@@ -148,10 +223,17 @@ mod tests {
 
     use super::*;
 
+    fn any_write() -> impl Strategy<Value = Command> {
+        any::<Vec<u8>>().prop_map(|url| Command::CreateLink { url: url.into() })
+    }
+
     fn any_command() -> impl Strategy<Value = Command> {
+        let once = |(key, hash, command)| Command::Once { key, hash, command: Box::new(command) };
         prop_oneof![
             any::<(u64, u64)>().prop_map(|(node, nonce)| Command::RegisterSession { node, nonce }),
-            any::<Vec<u8>>().prop_map(|url| Command::CreateLink { url: url.into() }),
+            any_write(),
+            ("[!-~]{1,255}", any::<[u8; 32]>(), any_write()).prop_map(once),
+            Just(Command::TakeDigest),
         ]
     }
 
@@ -167,7 +249,7 @@ mod tests {
         }
 
         #[test]
-        fn random_bodies_never_panic(kind in 1u8..=2, body in any::<Vec<u8>>()) {
+        fn random_bodies_never_panic(kind in 1u8..=4, body in any::<Vec<u8>>()) {
             let _ = Command::decode(&[&[kind, 0, 1, 0], &body[..]].concat());
         }
 
@@ -187,6 +269,46 @@ mod tests {
             assert!(matches!(error, CommandError::Unknown { .. }));
             assert!(error.to_string().contains("upgrade this node"), "{error}");
         }
+    }
+
+    fn once(key: &str, command: Command) -> Bytes {
+        Command::Once { key: key.into(), hash: [7; 32], command: Box::new(command) }.encode()
+    }
+
+    #[test]
+    fn only_a_write_stands_under_a_key_and_only_under_one() {
+        let link = || Command::CreateLink { url: "http://a/".into() };
+        assert!(Command::decode(&once("k", link())).is_ok());
+        assert!(Command::decode(&once(&"k".repeat(ONCE_KEY_LEN_MAX), link())).is_ok());
+        let twice = Command::decode(&once("k", link())).unwrap();
+        for (key, inner) in [
+            (String::new(), link()),
+            ("k".repeat(ONCE_KEY_LEN_MAX + 1), link()),
+            ("k".into(), twice),
+            ("k".into(), Command::TakeDigest),
+            ("k".into(), Command::RegisterSession { node: 1, nonce: 2 }),
+        ] {
+            let error = Command::decode(&once(&key, inner)).unwrap_err();
+            assert!(matches!(error, CommandError::Malformed(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_write_under_a_key_asks_for_an_upgrade() {
+        let body =
+            OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: "\x09\0\x01\0".into() };
+        let error = Command::decode(&with_header(ONCE, &body)).unwrap_err();
+        assert_eq!(error, CommandError::Unknown { kind: 9, version: 1 });
+    }
+
+    #[test]
+    fn keys_around_keys_do_not_eat_up_the_stack() {
+        let mut bytes = Command::CreateLink { url: "http://a/".into() }.encode();
+        for _ in 0..1_000 {
+            let body = OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: bytes };
+            bytes = with_header(ONCE, &body);
+        }
+        assert!(matches!(Command::decode(&bytes), Err(CommandError::Malformed(_))));
     }
 
     #[test]

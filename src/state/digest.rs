@@ -10,6 +10,9 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use super::table;
+use crate::storage::{Rows, StoreError};
+
 /// The sum of the hashes of a set of rows; zero for no rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest(pub u128);
@@ -36,6 +39,26 @@ impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
+}
+
+/// The digest of all rows of a state, computed from the rows alone: to check one that was kept up to
+/// date, which does not see the rot of a disk. `visit` sees each row (key, value) after it was taken
+/// in, and ends the work by returning false; then there is no digest.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn rows_digest(
+    rows: &(impl Rows + ?Sized),
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<Option<Digest>, StoreError> {
+    let mut digest = Digest::default();
+    let mut whole = true;
+    rows.scan(&[table::LINKS], Some(&[table::SCALARS]), &mut |key, value| {
+        digest.add(key, value);
+        whole = visit(key, value);
+        whole
+    })?;
+    Ok(whole.then_some(digest))
 }
 
 /// The first 128 bits of SHA-256 over key and value, each behind its length as a `u64`, so that no

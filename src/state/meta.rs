@@ -23,11 +23,15 @@
 //! | 112 |     4 | CRC32C of all before; a summary ends here      |
 //! | 116 |     4 | length of the body                             |
 //! | 120 |     4 | CRC32C of the body                             |
-//! | 124 |       | body: MessagePack of (configuration's index, configuration, writes) |
+//! | 124 |       | body: MessagePack of (configuration's index, configuration, writes, |
+//! |     |       | queue of clients' keys), of which old records lack the last    |
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::digest::Digest;
+use super::once::Queue;
+use super::table;
 use super::writes::Writes;
 use crate::ids::{ClusterId, Id128};
 
@@ -96,7 +100,7 @@ impl Summary {
         }
     }
 
-    /// Digest of the whole state: the same on every node that has applied the same index.
+    /// Digest of rows and writes: the same on every node that has applied the same index.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.rows_digest.plus(self.writes_digest)
@@ -164,15 +168,51 @@ pub struct Meta {
     pub configuration: Bytes,
     /// Which writes were done.
     pub writes: Writes,
+    /// Which of them clients put under keys of their own, in the order of first use.
+    pub once: Queue,
+}
+
+/// A meta's body; what is appended has a default, so that old records can be read.
+#[derive(Deserialize)]
+struct Body {
+    configuration_index: u64,
+    configuration: Bytes,
+    writes: Writes,
+    #[serde(default)]
+    once: Queue,
 }
 
 impl Meta {
+    /// Digest of the whole state; see [`State::digest`](super::State::digest).
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let (summary, once) = (&self.summary, &self.once);
+        let mut scalars = Vec::with_capacity(84 + self.configuration.len());
+        for number in [
+            summary.applied,
+            summary.term,
+            summary.clock_ms,
+            summary.revision,
+            summary.links,
+            u64::from(summary.cluster_version),
+            once.first,
+            once.next,
+            once.oldest_ms,
+            self.configuration_index,
+        ] {
+            scalars.extend_from_slice(&number.to_le_bytes());
+        }
+        scalars.extend_from_slice(&self.configuration);
+        let mut digest = summary.digest();
+        digest.add(&[table::SCALARS], &scalars);
+        digest
+    }
+
     /// The bytes of a meta.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let body =
-            rmp_serde::to_vec(&(self.configuration_index, &self.configuration, &self.writes))
-                .expect("a Vec takes every plain value");
+        let body = (self.configuration_index, &self.configuration, &self.writes, self.once);
+        let body = rmp_serde::to_vec(&body).expect("a Vec takes every plain value");
         let len = u32::try_from(body.len()).expect("waiting writes are bounded");
         let mut bytes = Vec::with_capacity(Summary::LEN + 8 + body.len());
         bytes.extend_from_slice(&self.summary.encode());
@@ -197,12 +237,15 @@ impl Meta {
         if crc != crc32c::crc32c(body) {
             return Err(MetaError::Damaged("checksum of the body"));
         }
-        let (configuration_index, configuration, writes): (u64, Bytes, Writes) =
+        let Body { configuration_index, configuration, writes, once } =
             rmp_serde::from_slice(body).map_err(|_| MetaError::Damaged("body"))?;
         if writes.digest() != summary.writes_digest {
             return Err(MetaError::Damaged("digest of the writes table"));
         }
-        Ok(Self { summary, configuration_index, configuration, writes })
+        if once.first > once.next {
+            return Err(MetaError::Damaged("queue of keys"));
+        }
+        Ok(Self { summary, configuration_index, configuration, writes, once })
     }
 }
 

@@ -7,7 +7,9 @@
 //!
 //! - [`command`](Command): the bytes of a command, and what it replies;
 //! - [`links`](Link): which key a URL gets; [`url`](check_url): what may be shortened at all;
-//! - [`writes`](Writes): the table by which a write that arrives twice is done once;
+//! - [`writes`](Writes): the table by which a write that a node sends twice is done once;
+//! - [`once`](OnceQueue): the same for a write that its client sends twice, under a key of its own;
+//! - `ledger`: rows and their digest, changed in one step;
 //! - [`digest`](Digest): a fingerprint by which nodes notice that their copies differ;
 //! - [`meta`](Meta): all of the state that is not a row, as bytes.
 //!
@@ -17,8 +19,10 @@
 
 mod command;
 mod digest;
+mod ledger;
 mod links;
 mod meta;
+mod once;
 mod url;
 mod writes;
 
@@ -26,15 +30,17 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-pub use command::{Command, CommandError, Reply};
-pub use digest::Digest;
+pub use command::{Command, CommandError, ONCE_KEY_LEN_MAX, Reply};
+pub use digest::{Digest, rows_digest};
 pub use links::{KEY_LEN_MAX, KEY_LEN_MIN, Link, RESERVED, is_key, is_reserved, lookup};
 pub use meta::{Meta, MetaError, Summary};
+pub use once::{Limits as OnceLimits, Queue as OnceQueue};
 pub use url::{URL_LEN_MAX, UrlError, check_url};
 pub use writes::Writes;
 
 use crate::ids::{ClusterId, WriteId};
 use crate::storage::{StoreError, Table};
+use ledger::Ledger;
 use links::Place;
 use writes::Admission;
 
@@ -42,6 +48,12 @@ use writes::Admission;
 pub(crate) mod table {
     /// Short links, by key.
     pub(crate) const LINKS: u8 = 1;
+    /// Keys that clients put writes under.
+    pub(crate) const ONCE: u8 = 0xf0;
+    /// The same in the order of their first use.
+    pub(crate) const ONCE_ORDER: u8 = 0xf1;
+    /// Never a row: all of the state that is a number, as the digest sees it.
+    pub(crate) const SCALARS: u8 = 0xfe;
     /// Never a row: the exactly-once table, as the digest sees it.
     pub(crate) const WRITES: u8 = 0xff;
 }
@@ -95,6 +107,7 @@ impl<T: Table> State<T> {
             configuration_index: 0,
             configuration: Bytes::new(),
             writes: Writes::default(),
+            once: OnceQueue::default(),
         };
         Self { table, meta }
     }
@@ -108,6 +121,8 @@ impl<T: Table> State<T> {
     }
 
     /// Applies a command, unless the write is known already, and tells what it says.
+    ///
+    /// A command that is no client's write ([`Command::is_write`]) is not looked up by its id.
     ///
     /// # Errors
     /// When this node cannot go on. What it holds in memory is of no use from then on.
@@ -124,10 +139,14 @@ impl<T: Table> State<T> {
             Command::RegisterSession { node, nonce } => {
                 self.meta.writes.register(at.index, node, nonce)
             }
-            Command::CreateLink { url } => match self.meta.writes.admit(write) {
+            Command::TakeDigest => {
+                self.advance(at);
+                return Ok(Reply::Digest(self.digest().0));
+            }
+            command => match self.meta.writes.admit(write) {
                 Admission::Answer(reply) => reply,
                 Admission::New => {
-                    let reply = self.create_link(at, &url)?;
+                    let reply = self.write(at, command)?;
                     self.meta.writes.record(write, &reply);
                     reply
                 }
@@ -180,6 +199,13 @@ impl<T: Table> State<T> {
         self.meta.encode()
     }
 
+    /// Digest of the whole state: rows, writes table and every number besides, the same on every
+    /// node that has applied the same index. [`Summary::digest`] leaves the numbers out.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.meta.digest()
+    }
+
     /// The exactly-once table.
     #[must_use]
     pub fn writes(&self) -> &Writes {
@@ -207,12 +233,45 @@ impl<T: Table> State<T> {
     /// # Errors
     /// When the store cannot be read.
     pub fn computed_rows_digest(&self) -> Result<Digest, StoreError> {
-        let mut digest = Digest::default();
-        self.table.scan(&[table::LINKS], Some(&[table::WRITES]), &mut |key, value| {
-            digest.add(key, value);
-            true
-        })?;
-        Ok(digest)
+        let digest = rows_digest(&self.table, &mut |_, _| true)?;
+        Ok(digest.expect("nobody stopped it"))
+    }
+
+    /// Does a write that is new to the session layer.
+    fn write(&mut self, at: At, command: Command) -> Result<Reply, StoreError> {
+        let reply = match command {
+            Command::Once { key, hash, command } => self.write_once(at, &key, &hash, *command)?,
+            command => self.act(at, command)?,
+        };
+        let mut ledger = Ledger::new(&mut self.table, &mut self.meta.summary.rows_digest);
+        self.meta.once.trim(&mut ledger, at.clock_ms, OnceLimits::DEFAULT)?;
+        Ok(reply)
+    }
+
+    /// Does a write unless its key is known.
+    fn write_once(
+        &mut self,
+        at: At,
+        key: &str,
+        hash: &[u8; 32],
+        command: Command,
+    ) -> Result<Reply, StoreError> {
+        if let Some(kept) = once::find(&self.table, key, at.clock_ms, OnceLimits::DEFAULT)? {
+            return Ok(kept.answer(hash));
+        }
+        let reply = self.act(at, command)?;
+        let mut ledger = Ledger::new(&mut self.table, &mut self.meta.summary.rows_digest);
+        self.meta.once.remember(&mut ledger, key, hash, at.clock_ms, &reply)?;
+        Ok(reply)
+    }
+
+    fn act(&mut self, at: At, command: Command) -> Result<Reply, StoreError> {
+        match command {
+            Command::CreateLink { url } => self.create_link(at, &url),
+            Command::Once { .. } | Command::RegisterSession { .. } | Command::TakeDigest => {
+                unreachable!("decoding lets no such command stand where a plain write must")
+            }
+        }
     }
 
     fn create_link(&mut self, at: At, url: &Bytes) -> Result<Reply, StoreError> {
@@ -221,12 +280,11 @@ impl<T: Table> State<T> {
             Place::Free(key) => key,
         };
         let row = links::encode(&Link::Live(url.clone()), at);
-        let row_key = row_key(table::LINKS, key.as_bytes());
         let summary = &mut self.meta.summary;
-        summary.rows_digest.add(&row_key, &row);
         summary.links += 1;
         summary.revision += 1;
-        self.table.put(&row_key, row);
+        let mut ledger = Ledger::new(&mut self.table, &mut summary.rows_digest);
+        ledger.insert(&row_key(table::LINKS, key.as_bytes()), row);
         Ok(Reply::Link { key, created: true })
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::Id128;
-use crate::storage::MemoryStore;
+use crate::storage::{MemoryStore, Rows};
 
 const CLUSTER: ClusterId = Id128([7; 16]);
 
@@ -21,6 +21,11 @@ fn id(session: u64, seq: u64, floor: u64) -> WriteId {
 
 fn create(url: &str) -> Bytes {
     Command::CreateLink { url: Bytes::copy_from_slice(url.as_bytes()) }.encode()
+}
+
+fn once(key: &str, hash: u8, url: &str) -> Bytes {
+    let command = Command::CreateLink { url: Bytes::copy_from_slice(url.as_bytes()) };
+    Command::Once { key: key.into(), hash: [hash; 32], command: Box::new(command) }.encode()
 }
 
 fn register(node: u64, nonce: u64) -> Bytes {
@@ -48,8 +53,15 @@ fn example_state() -> State<MemoryStore> {
     state
 }
 
+/// The same after a write under a client's key.
+fn example_state_with_a_key() -> State<MemoryStore> {
+    let mut state = example_state();
+    state.apply_command(at(8), id(3, 3, 1), &once("a key", 1, "https://example.org/")).unwrap();
+    state
+}
+
 pub(super) fn example_meta() -> Meta {
-    example_state().meta
+    example_state_with_a_key().meta
 }
 
 #[test]
@@ -77,6 +89,94 @@ fn a_write_that_comes_twice_gets_the_first_reply() {
         assert_eq!(reply, Ok(link("DxFdsGK3", true)), "and not created: false");
     }
     assert_eq!(state.summary().revision, 1);
+}
+
+#[test]
+fn a_clients_key_outlives_the_session() {
+    let mut state = example_state_with_a_key();
+    let first = link("gZjRusQK", true);
+    let key = |url| once("a key", 1, url);
+    // Another session, another number, the same key: the first answer, and nothing done.
+    let before = state.summary();
+    let replayed = Reply::Replayed(Box::new(first.clone()));
+    let reply = state.apply_command(at(9), id(7, 1, 1), &key("https://example.org/"));
+    assert_eq!(reply, Ok(replayed.clone()));
+    // The session layer stays around it: its own repetition is told just what it was told.
+    let reply = state.apply_command(at(10), id(3, 3, 1), &key("https://example.org/"));
+    assert_eq!(reply, Ok(first));
+    let reply = state.apply_command(at(11), id(7, 1, 1), &key("https://example.org/"));
+    assert_eq!(reply, Ok(replayed.clone()));
+    // Only the hash decides what is the same request.
+    let reply = state.apply_command(at(12), id(7, 2, 1), &once("a key", 2, "https://example.org/"));
+    assert_eq!(reply, Ok(Reply::KeyReused));
+    let reply = state.apply_command(at(13), id(7, 3, 1), &key("https://example.net/"));
+    assert_eq!(reply, Ok(replayed.clone()));
+    assert_eq!(state.summary().rows_digest, before.rows_digest);
+    assert_eq!((state.summary().links, state.summary().revision), (2, 2));
+    // From its bytes, it knows the key as well.
+    let mut state = State::restore(state.table.clone(), &state.meta_bytes()).unwrap();
+    let reply = state.apply_command(at(14), id(7, 4, 1), &key("https://example.org/"));
+    assert_eq!(reply, Ok(replayed));
+}
+
+#[test]
+fn a_clients_key_is_forgotten_after_a_day_of_cluster_time() {
+    let mut state = example_state_with_a_key();
+    let used = state.summary().clock_ms;
+    let day = OnceLimits::DEFAULT.age_ms;
+    let later = |index, clock_ms| At { clock_ms, ..at(index) };
+    let same = once("a key", 1, "https://example.org/");
+    let reply = state.apply_command(later(9, used + day - 1), id(7, 1, 1), &same).unwrap();
+    assert!(matches!(reply, Reply::Replayed(_)));
+    let other = once("a key", 2, "https://example.org/");
+    let reply = state.apply_command(later(10, used + day), id(7, 2, 1), &other);
+    assert_eq!(reply, Ok(link("gZjRusQK", false)), "it is done anew");
+    assert_eq!(state.meta().once.len(), 1);
+    assert_eq!(state.computed_rows_digest(), Ok(state.summary().rows_digest));
+    // Any write sweeps, with or without a key.
+    let plain = create("https://example.org/");
+    state.apply_command(later(11, used + 2 * day), id(7, 3, 1), &plain).unwrap();
+    assert!(state.meta().once.is_empty());
+    assert_eq!(state.computed_rows_digest(), Ok(state.summary().rows_digest));
+}
+
+/// Something that happens to a state.
+type Change = fn(&mut State<MemoryStore>);
+
+#[test]
+fn taking_the_digest_changes_nothing_and_sees_everything() {
+    let take = Command::TakeDigest.encode();
+    let none = id(0, 0, 0);
+    let mut state = example_state_with_a_key();
+    let before = state.clone();
+    let reply = state.apply_command(at(9), none, &take).unwrap();
+    assert_eq!(reply, Reply::Digest(state.digest().0));
+    assert_eq!(state.table, before.table);
+    let Summary { applied, term, clock_ms, .. } = state.summary();
+    assert_eq!(Summary { applied, term, clock_ms, ..before.summary() }, state.summary());
+    // What any number, row or remembered write does to it.
+    let digest = |change: Change| {
+        let mut other = before.clone();
+        change(&mut other);
+        let index = other.summary().applied + 1;
+        other.apply_command(at(index), none, &take).unwrap()
+    };
+    assert_eq!(digest(|_| {}), reply);
+    let changes: [Change; 10] = [
+        |state| state.apply_noop(at(9)),
+        |state| state.meta.summary.revision += 1,
+        |state| state.meta.summary.links += 1,
+        |state| state.meta.summary.cluster_version += 1,
+        |state| state.meta.summary.rows_digest.add(b"\x01key", b"value"),
+        |state| state.meta.once.first += 1,
+        |state| state.meta.once.next += 1,
+        |state| state.meta.once.oldest_ms += 1,
+        |state| state.meta.configuration_index += 1,
+        |state| state.meta.configuration = "three nodes".into(),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        assert_ne!(digest(change), reply, "change {number} is not seen");
+    }
 }
 
 #[test]
@@ -223,9 +323,15 @@ fn v1(name: &str, written_now: &[u8]) -> Vec<u8> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, written_now).unwrap();
     }
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let bytes = v1_as_it_stands(name);
     assert_eq!(bytes, written_now, "{name} is written differently now");
     bytes
+}
+
+/// The bytes in `tests/data/v1/<name>`, which newer programs of this version write with more in them.
+fn v1_as_it_stands(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 #[test]
@@ -236,6 +342,15 @@ fn v1_commands_decode() {
             Command::RegisterSession { node: 0x0102_0304, nonce: 0x1122_3344_5566_7788 },
         ),
         ("command-create-link.bin", Command::CreateLink { url: "https://example.com/".into() }),
+        (
+            "command-once.bin",
+            Command::Once {
+                key: "8e03978e-40d5".into(),
+                hash: [0xab; 32],
+                command: Box::new(Command::CreateLink { url: "https://example.com/".into() }),
+            },
+        ),
+        ("command-take-digest.bin", Command::TakeDigest),
     ] {
         let bytes = v1(name, &command.encode());
         assert_eq!(Command::decode(&bytes), Ok(command));
@@ -249,6 +364,9 @@ fn v1_replies_decode() {
         ("reply-link.bin", link("DxFdsGK3", true)),
         ("reply-unknown-session.bin", Reply::UnknownSession),
         ("reply-stale.bin", Reply::Stale),
+        ("reply-replayed.bin", Reply::Replayed(Box::new(link("DxFdsGK3", true)))),
+        ("reply-key-reused.bin", Reply::KeyReused),
+        ("reply-digest.bin", Reply::Digest(u128::from_be_bytes(*b"0123456789abcdef"))),
     ] {
         let bytes = v1(name, &rmp_serde::to_vec(&reply).unwrap());
         assert_eq!(rmp_serde::from_slice::<Reply>(&bytes).unwrap(), reply);
@@ -269,10 +387,31 @@ fn v1_rows_decode() {
 }
 
 #[test]
+fn v1_rows_of_keys_decode() {
+    let state = example_state_with_a_key();
+    let key_row = row_key(table::ONCE, b"a key");
+    let place_row = row_key(table::ONCE_ORDER, &0u64.to_be_bytes());
+    let mut rows = MemoryStore::default();
+    for (name, key) in [("row-once.bin", &key_row), ("row-once-order.bin", &place_row)] {
+        let row = state.table().get(key).unwrap().unwrap();
+        rows.put(key, v1(name, &row).into());
+    }
+    let kept = once::find(&rows, "a key", 1008, OnceLimits::DEFAULT).unwrap().unwrap();
+    assert_eq!(kept.answer(&[1; 32]), Reply::Replayed(Box::new(link("gZjRusQK", true))));
+}
+
+#[test]
 fn v1_meta_decodes() {
     let meta = example_meta();
-    let bytes = v1("state-meta.bin", &meta.encode());
+    let bytes = v1("state-meta-once.bin", &meta.encode());
     assert_eq!(Meta::decode(&bytes), Ok(meta));
     let summary = Summary::decode(&bytes).unwrap();
-    assert_eq!((summary.applied, summary.links, summary.cluster), (7, 1, CLUSTER));
+    assert_eq!((summary.applied, summary.links, summary.cluster), (8, 2, CLUSTER));
+}
+
+/// Written before clients could put writes under keys.
+#[test]
+fn v1_meta_without_keys_decodes() {
+    let bytes = v1_as_it_stands("state-meta.bin");
+    assert_eq!(Meta::decode(&bytes), Ok(example_state().meta));
 }

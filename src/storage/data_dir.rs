@@ -149,7 +149,7 @@ impl Identity {
 }
 
 /// `N` bytes at an offset that the caller has checked.
-fn word<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn word<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     *bytes[at..].first_chunk().expect("the caller checked the length")
 }
 

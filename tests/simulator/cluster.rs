@@ -1,32 +1,24 @@
 //! The cluster: machines, the network between them, and clients that remember what they were told.
 
+mod clients;
 mod faults;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bowline::error::Certainty;
 use bowline::ids::Ticket;
 use bowline::raft::{MemberInfo, MemberRole, Micros, NodeId, Now, RoleKind};
-use bowline::replica::{Answer, Effects, GuestId, JoinReply, PeerMessage, Request};
-use bowline::state::{Command, Link, Reply, lookup};
+use bowline::replica::{Effects, GuestId, JoinReply, PeerMessage};
+use bowline::state::{Link, Reply, lookup};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::checks::Checks;
 use crate::machine::{Machine, Process, Said, options};
+use crate::seen::Seen;
+use clients::{Question, TIMEOUT_US};
 pub use faults::Faults;
-
-const TIMEOUT_US: u64 = 3_000_000;
-/// Longest that an answer may take when all is calm: a few exchanges and disk writes, and less than a
-/// heartbeat, which must not be what an answer waits for.
-const PROMPT_US: u64 = 8_000;
-
-#[derive(Debug)]
-enum Question {
-    Write { url: String },
-    Read { must_see: u64 },
-    Admin,
-}
+use states::Transfer;
 
 pub struct Cluster {
     seed: u64,
@@ -46,10 +38,15 @@ pub struct Cluster {
     newest: BTreeMap<(NodeId, NodeId), Micros>,
     cut: BTreeSet<(NodeId, NodeId)>,
     restarts: BTreeMap<NodeId, Micros>,
+    /// States on their way, by receiver.
+    transfers: BTreeMap<NodeId, Transfer>,
+    seen: Seen,
     faults: Faults,
     checks: Checks,
     questions: BTreeMap<Ticket, (Micros, Question)>,
     asked: u64,
+    /// URLs of writes under a client's own key that will be sent once more.
+    again: Vec<String>,
     /// URL → key of every write that a client was told is done.
     acknowledged: BTreeMap<String, String>,
     /// Writes of which a client was told that they are not and will not be done.
@@ -92,10 +89,13 @@ impl Cluster {
             newest: BTreeMap::new(),
             cut: BTreeSet::new(),
             restarts: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            seen: Seen::default(),
             faults: Faults::none(),
             checks: Checks::default(),
             questions: BTreeMap::new(),
             asked: 0,
+            again: Vec::new(),
             acknowledged: BTreeMap::new(),
             denied: BTreeSet::new(),
             acknowledged_index: 0,
@@ -122,14 +122,30 @@ impl Cluster {
         self.cut.clear();
         let now = self.now.mono;
         self.restarts.values_mut().for_each(|at| *at = now);
-        let processes = self.machines.values_mut().filter_map(|machine| machine.process.as_mut());
-        processes.for_each(|process| process.stalled = process.stalled.min(now));
+        for machine in self.machines.values_mut() {
+            machine.hangs = machine.hangs.min(now);
+            machine.full = machine.full.min(now);
+            if let Some(process) = &mut machine.process {
+                process.stalled = process.stalled.min(now);
+                process.will_err = false;
+            }
+        }
+    }
+
+    /// How many writes clients were told are done.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
     }
 
     pub fn voters(&self) -> usize {
         let leader = self.leader().expect("there is a leader");
         let configuration = leader.process.as_ref().unwrap().replica.node().configuration();
         configuration.members.values().filter(|it| it.role == MemberRole::Voter).count()
+    }
+
+    /// What came to pass of what a run is for.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// A number that differs when two runs differ.
@@ -148,15 +164,16 @@ impl Cluster {
 
     /// Goes to the next moment at which something happens, and lets it happen.
     fn step(&mut self) {
-        let processes = self.machines.values().filter_map(|machine| machine.process.as_ref());
-        let next = processes.map(Process::next).min().unwrap_or(self.next_fault);
-        let network = self.network.keys().next().map_or(next, |(at, _)| *at);
-        let next = next.min(network).min(self.next_client).min(self.next_fault);
+        let machines = self.machines.values().filter_map(Machine::next).min();
+        let network = self.network.keys().next().map(|(at, _)| *at);
+        let next = [machines, network, self.next_transfer()].into_iter().flatten().min();
+        let next = next.unwrap_or(self.next_fault).min(self.next_client).min(self.next_fault);
         let next = next.max(Micros(self.now.mono.0 + 1));
         self.now.wall_ms += (next.0 - self.now.mono.0) / 1000;
         self.now.mono = next;
         self.deliver();
         self.finish_disk_work();
+        self.finish_transfers();
         if self.now.mono >= self.next_client {
             let pause = if self.rng.random_bool(0.4) { 100..500 } else { 1_000..30_000 };
             self.next_client = Micros(self.now.mono.0 + self.rng.random_range(pause));
@@ -198,11 +215,11 @@ impl Cluster {
     fn finish_disk_work(&mut self) {
         let now = self.now.mono;
         for (id, machine) in &mut self.machines {
-            while machine.process.as_ref().is_some_and(|process| process.has_written(now)) {
+            while machine.has_written(now) {
                 machine.persist(self.now);
                 self.woken.insert(*id);
             }
-            while machine.process.as_ref().is_some_and(|process| process.has_read(now)) {
+            while machine.has_read(now) {
                 machine.read_log(self.now);
                 self.woken.insert(*id);
             }
@@ -224,21 +241,30 @@ impl Cluster {
     fn settle(&mut self, id: NodeId) {
         let machine = self.machines.get_mut(&id).unwrap();
         let Some(process) = &mut machine.process else { return };
+        process.replica.on_full(self.now, self.now.mono < machine.full);
         for (from, message) in std::mem::take(&mut process.inbox) {
             process.replica.on_message(self.now, from, message);
         }
-        process.replica.on_applied(process.state.summary().applied);
+        process.replica.on_applied(process.copy.applied());
         process.replica.advance(self.now);
         if let Some(change) = process.reconciler.next(self.now.mono, process.replica.node()) {
             process.replica.propose_change(self.now, change);
         }
         let effects = process.replica.effects();
         self.carry_out(id, effects);
-        self.checks.node(&self.machines[&id]);
+        let machine = &self.machines[&id];
+        self.checks.node(machine);
+        if self.faults.stall == 0.0 {
+            self.checks.disk(machine, self.now.mono);
+        }
     }
 
     fn carry_out(&mut self, id: NodeId, effects: Effects) {
+        self.seen.take_note(&effects);
         for (to, message) in effects.messages {
+            if let PeerMessage::Raft(envelope) = &message {
+                self.checks.sends(&self.machines[&id], envelope);
+            }
             self.send(id, to, message);
         }
         let now = self.now.mono;
@@ -262,26 +288,45 @@ impl Cluster {
         for (guest, reply) in effects.joins {
             self.on_join_reply(guest, reply);
         }
+        if let Some(fetch) = effects.fetch {
+            self.fetch(id, fetch);
+        }
+        if effects.stop.is_some() {
+            self.crash(id);
+        }
     }
 
     /// Lets the applier of a machine do some of its work.
     fn apply(&mut self, id: NodeId) {
         let now = self.now.mono;
-        let Some(process) = &mut self.machines.get_mut(&id).unwrap().process else { return };
+        let machine = self.machines.get_mut(&id).unwrap();
+        let Some(process) = &mut machine.process else { return };
         if process.work.is_empty() || process.apply_at > now || process.stalled > now {
             return;
         }
         process.apply_at = Micros(now.0 + self.rng.random_range(10..=self.faults.apply_us));
-        let said = process.apply(self.rng.random_range(1..100));
+        let said = machine.apply(self.rng.random_range(1..100));
         for said in said {
             match said {
-                Said::Applied { entry, reply } => {
+                Said::Applied { entry, ticket, reply } => {
                     self.checks.applied(&self.machines[&id], &entry);
-                    if let Some((ticket, reply)) = reply {
-                        self.on_reply(ticket, reply, entry.index);
+                    match (ticket, reply) {
+                        (Some(ticket), Some(reply)) => self.on_reply(ticket, reply, entry.index),
+                        (_, Some(Reply::Digest(digest))) => self.wake(id, |process, now| {
+                            process.replica.on_digest(now, entry.index, digest);
+                        }),
+                        _ => {}
                     }
                 }
                 Said::Readable { ticket, applied } => self.on_readable(ticket, applied),
+                Said::Installed { installed, resolved, replies } => {
+                    for (ticket, reply) in replies {
+                        self.on_reply(ticket, reply, installed.index);
+                    }
+                    self.wake(id, |process, now| {
+                        process.replica.on_installed(now, installed, resolved);
+                    });
+                }
             }
         }
         self.checks.digest(&self.machines[&id]);
@@ -304,29 +349,6 @@ impl Cluster {
             *newest = at.max(*newest);
             self.network.insert((at, self.sent), (from, to, message.clone()));
         }
-    }
-
-    /// A client asks some running node for something; joiners ask to be admitted.
-    fn ask(&mut self) {
-        let Some(id) = self.some_machine_up() else { return };
-        self.asked += 1;
-        let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
-        let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
-        let url = format!("https://example.com/{}/{}", self.seed, self.asked);
-        let (request, question) = if self.rng.random_bool(0.7) {
-            let command = Command::CreateLink { url: url.clone().into() };
-            (Request::Write(command.encode()), Question::Write { url })
-        } else {
-            (Request::ReadIndex, Question::Read { must_see: self.acknowledged_index })
-        };
-        self.questions.insert(ticket, (deadline, question));
-        let joiners = self.joiners.clone();
-        self.wake(id, |process, now| {
-            process.replica.on_request(now, ticket, deadline, request);
-            for (guest, info) in joiners {
-                process.replica.on_join(now, guest, info);
-            }
-        });
     }
 
     fn some_machine_up(&mut self) -> Option<NodeId> {
@@ -353,66 +375,6 @@ impl Cluster {
         }
     }
 
-    /// An answer that the applier has no part in.
-    fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
-        let question = self.answered(ticket);
-        match (question, answer) {
-            (Question::Write { url }, Answer::Failed(failure)) => {
-                if failure.certainty == Certainty::NotApplied {
-                    self.denied.insert(url);
-                }
-            }
-            (Question::Read { .. }, Answer::Failed(_)) | (Question::Admin, _) => {}
-            (question, answer) => panic!("{question:?} was answered with {answer:?}"),
-        }
-    }
-
-    fn answered(&mut self, ticket: Ticket) -> Question {
-        let (deadline, question) = self.questions.remove(&ticket).expect("answered once");
-        let took = self.now.mono.0 + TIMEOUT_US - deadline.0;
-        assert!(!self.prompt || took < PROMPT_US, "{question:?} took {took} µs");
-        question
-    }
-
-    fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
-        let question = self.answered(ticket);
-        let Question::Write { url } = question else { panic!("a read was answered as a write") };
-        let Reply::Link { key, created } = reply else {
-            // Its node was taken out before; the state remembers nothing of its sessions, and does
-            // nothing for them.
-            assert_eq!(reply, Reply::UnknownSession, "{url}");
-            return;
-        };
-        assert!(created, "{url} was done twice");
-        self.acknowledged.insert(url, key);
-        self.acknowledged_index = self.acknowledged_index.max(index);
-    }
-
-    fn on_readable(&mut self, ticket: Ticket, applied: u64) {
-        let question = self.answered(ticket);
-        let Question::Read { must_see } = question else {
-            panic!("a write was answered as a read")
-        };
-        assert!(applied >= must_see, "a stale read: {applied} < {must_see}");
-    }
-
-    /// Whoever is not told by the deadline has been forgotten, which only a dead process may do; a
-    /// slow applier is waited for.
-    fn give_up_on_silence(&mut self) {
-        let grace = 10_000;
-        let now = self.now.mono;
-        let machines = &self.machines;
-        self.questions.retain(|ticket, (deadline, question)| {
-            let Some(process) = &machines[&u64::from(ticket.sink)].process else { return false };
-            let late = process.stalled <= now && now.0 > deadline.0 + grace;
-            assert!(
-                !late || process.applies_for(*ticket),
-                "{question:?} was left without an answer"
-            );
-            true
-        });
-    }
-
     /// After healing: one leader, equal states, and everything acknowledged is there.
     pub fn check_converged(&mut self) {
         let seed = self.seed;
@@ -430,12 +392,18 @@ impl Cluster {
             .filter(|machine| members.contains_key(&machine.id))
             .map(|machine| {
                 let process = machine.process.as_ref().expect("all run after healing");
-                (machine.id, &process.state)
+                let lost = process.replica.state_lost();
+                assert_eq!(lost, None, "seed {seed}: n{} has not fetched a state", machine.id);
+                assert!(!process.copy.odd, "seed {seed}: n{} was not found out", machine.id);
+                let recovering = machine.disk.recovering;
+                assert!(!recovering, "seed {seed}: n{} has not recovered", machine.id);
+                (machine.id, &process.copy.state)
             })
             .collect();
-        let applied = states[0].1.summary().applied;
+        let (applied, digest) = (states[0].1.summary().applied, states[0].1.digest());
         for (id, state) in &states {
             assert_eq!(state.summary().applied, applied, "seed {seed}: n{id} lags");
+            assert_eq!(state.digest(), digest, "seed {seed}: n{id} differs");
         }
         let applied = self.checks.applied_urls();
         let both: Vec<_> = self.denied.intersection(&applied).collect();

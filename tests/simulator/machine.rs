@@ -2,74 +2,39 @@
 
 use std::collections::VecDeque;
 
-use bowline::ids::{ClusterId, Id128, Ticket};
+use bowline::ids::{ClusterId, Id128, Ticket, WriteId};
 use bowline::membership::Reconciler;
 use bowline::node::apply_entry;
 use bowline::raft::{
-    self, Boot, Configuration, Entry, HardState, MemberInfo, Micros, NodeId, Now, Payload,
+    self, Configuration, Entry, HardState, Installed, MemberInfo, Micros, NodeId, Now, Payload,
     Persisted,
 };
-use bowline::replica::{LogRequest, Options, PeerMessage, Registration, Replica, Work};
-use bowline::state::{Command, Reply, State};
-use bowline::storage::MemoryStore;
+use bowline::replica::{LogRequest, Options, PeerMessage, Registration, Replica, Resolved, Work};
+use bowline::state::{Command, Reply};
 
-/// What a machine keeps when its process dies.
-#[derive(Clone, Default)]
-pub struct Disk {
-    pub hard_state: HardState,
-    pub log: Vec<Entry>,
+use crate::disk::{Copy, Disk};
+
+/// A write that the disk has not finished.
+pub struct Writing {
+    /// When it will have.
+    pub at: Micros,
+    pub handed_out: Micros,
+    pub write: raft::Write,
     pub commit: u64,
-    /// The newest checkpoint of the state.
-    pub checkpoint: Option<State<MemoryStore>>,
-}
-
-impl Disk {
-    fn write(&mut self, write: &raft::Write, commit: u64) {
-        if let Some(hard_state) = write.hard_state {
-            self.hard_state = hard_state;
-        }
-        for entry in &write.entries {
-            assert!(entry.index <= self.log.len() as u64 + 1, "a gap in the log on disk");
-            self.log.truncate(entry.index as usize - 1);
-            self.log.push(entry.clone());
-        }
-        self.commit = self.commit.max(commit.min(self.log.len() as u64));
-    }
-
-    fn boot(&self, id: NodeId) -> Boot {
-        let mut term_runs: Vec<(u64, u64)> = Vec::new();
-        let mut configurations = Vec::new();
-        for entry in &self.log {
-            if term_runs.last().is_none_or(|(_, term)| *term != entry.term) {
-                term_runs.push((entry.index, entry.term));
-            }
-            if let Payload::Configuration(configuration) = &entry.payload {
-                configurations.push((entry.index, configuration.clone()));
-            }
-        }
-        let tail = self.log.iter().rev().take(8).rev().cloned().collect();
-        Boot {
-            id,
-            hard_state: self.hard_state,
-            configurations,
-            term_runs,
-            last_index: self.log.len() as u64,
-            tail,
-            commit: self.commit,
-            last_clock_ms: self.log.last().map_or(0, |entry| entry.stamp.clock_ms),
-            start: (0, 0),
-            recovering: false,
-        }
-    }
 }
 
 /// A running process.
 pub struct Process {
+    pub id: NodeId,
+    pub nonce: u64,
     pub replica: Replica,
     pub reconciler: Reconciler,
-    pub state: State<MemoryStore>,
-    /// Writes that the disk has not finished: (when it will have, write, commit).
-    pub writing: VecDeque<(Micros, raft::Write, u64)>,
+    pub copy: Copy,
+    /// A state that was fetched and is not installed yet.
+    pub staged: Option<Copy>,
+    /// The next command that nobody here waits for is applied wrongly.
+    pub will_err: bool,
+    pub writing: VecDeque<Writing>,
     /// Reads that the disk has not answered: (when it will have, request).
     pub reading: VecDeque<(Micros, LogRequest)>,
     /// What the applier has not done yet, and when it goes on.
@@ -84,6 +49,10 @@ pub struct Machine {
     pub id: NodeId,
     options: Options,
     pub disk: Disk,
+    /// Until then the disk finishes nothing.
+    pub hangs: Micros,
+    /// Until then the disk has no room.
+    pub full: Micros,
     pub process: Option<Process>,
 }
 
@@ -94,7 +63,13 @@ pub fn cluster_id() -> ClusterId {
 /// Bounds so small that entries leave memory and come back, and in tight runs so small that every
 /// queue gets full.
 pub fn options(tight: bool) -> Options {
-    let mut options = Options::default();
+    let mut options = Options {
+        audit: Some(Command::TakeDigest.encode()),
+        audit_entries: 100,
+        audit_interval_us: 500_000,
+        disk_exit_us: 5_000_000,
+        ..Options::default()
+    };
     options.raft.tail_bytes_max = 4 << 10;
     if tight {
         options.raft.tail_bytes_max = 512;
@@ -112,7 +87,8 @@ pub fn options(tight: bool) -> Options {
 
 impl Machine {
     pub fn new(id: NodeId, options: Options) -> Self {
-        Self { id, options, disk: Disk::default(), process: None }
+        let never = Micros(0);
+        Self { id, options, disk: Disk::default(), hangs: never, full: never, process: None }
     }
 
     /// The first machine of a cluster.
@@ -128,18 +104,20 @@ impl Machine {
     }
 
     pub fn start(&mut self, now: Now, nonce: u64) {
-        let state = self.disk.checkpoint.clone();
-        let state = state.unwrap_or_else(|| State::new(MemoryStore::default(), cluster_id()));
-        let applied = state.summary().applied;
+        let boot = self.disk.boot(self.id);
+        let copy = self.disk.checkpoint.clone().unwrap_or_else(Copy::new);
         let command = Command::RegisterSession { node: self.id, nonce }.encode();
-        let mut boot = self.disk.boot(self.id);
-        boot.commit = boot.commit.max(applied);
         let registration = Registration { nonce, command };
-        let replica = Replica::new(self.options.clone(), boot, applied, registration, now);
+        let (options, lost) = (self.options.clone(), self.disk.lost.clone());
+        let replica = Replica::new(options, boot, copy.applied(), lost, registration, now);
         self.process = Some(Process {
+            id: self.id,
+            nonce,
             replica,
             reconciler: Reconciler::new(200_000),
-            state,
+            copy,
+            staged: None,
+            will_err: false,
             writing: VecDeque::new(),
             reading: VecDeque::new(),
             work: VecDeque::new(),
@@ -152,15 +130,15 @@ impl Machine {
     /// Kills the process: of the writes under way, the first `kept` reach the disk.
     pub fn crash(&mut self, kept: usize) {
         let process = self.process.take().expect("it runs");
-        for (_, write, commit) in process.writing.iter().take(kept) {
-            self.disk.write(write, *commit);
+        for writing in process.writing.iter().take(kept) {
+            self.disk.write(&writing.write, writing.commit);
         }
     }
 
     /// Finishes the disk's oldest write.
     pub fn persist(&mut self, now: Now) {
         let process = self.process.as_mut().expect("it runs");
-        let (_, write, commit) = process.writing.pop_front().expect("a write is due");
+        let Writing { write, commit, .. } = process.writing.pop_front().expect("a write is due");
         self.disk.write(&write, commit);
         let persisted = Persisted { term: write.term, last: write.last };
         process.replica.on_persisted(now, persisted);
@@ -172,10 +150,10 @@ impl Machine {
         let (_, request) = process.reading.pop_front().expect("a read is due");
         let (first, last, bytes_max) = request.range();
         let mut bytes = 0;
-        let range = self.disk.log.iter().skip(first as usize - 1);
+        let range = (first..=last).map_while(|index| self.disk.entry(index));
         let entries = range
-            .take_while(|entry| {
-                let fits = entry.index <= last && (bytes == 0 || bytes < bytes_max);
+            .take_while(|_| {
+                let fits = bytes == 0 || bytes < bytes_max;
                 bytes += 64;
                 fits
             })
@@ -183,40 +161,102 @@ impl Machine {
             .collect();
         process.replica.on_log_read(now, request, entries);
     }
+
+    /// Writes a checkpoint, and lets go of the log below, but for `keep` entries.
+    pub fn checkpoint(&mut self, keep: u64) {
+        let Some(process) = &mut self.process else { return };
+        if process.replica.state_lost().is_some() || process.staged.is_some() {
+            return;
+        }
+        self.disk.checkpoint = Some(process.copy.clone());
+        // What comes before in the order of the log's work is not purged in its place.
+        if process.writing.iter().any(|writing| writing.write.restart.is_some()) {
+            return;
+        }
+        if let Some(start) = self.disk.purge(keep) {
+            process.replica.on_purged(start);
+        }
+    }
+
+    /// Whether the disk has finished a write, or a read.
+    pub fn has_written(&self, now: Micros) -> bool {
+        let done = |process: &Process| {
+            process.stalled <= now && process.writing.front().is_some_and(|it| it.at <= now)
+        };
+        self.hangs <= now && self.process.as_ref().is_some_and(done)
+    }
+
+    pub fn has_read(&self, now: Micros) -> bool {
+        let done = |process: &Process| {
+            process.stalled <= now && process.reading.front().is_some_and(|(at, _)| *at <= now)
+        };
+        self.hangs <= now && self.process.as_ref().is_some_and(done)
+    }
+
+    /// When something happens here by itself.
+    pub fn next(&self) -> Option<Micros> {
+        let process = self.process.as_ref()?;
+        let writing = process.writing.front().map(|it| it.at.max(self.hangs));
+        let reading = process.reading.front().map(|(at, _)| (*at).max(self.hangs));
+        let work = (!process.work.is_empty()).then_some(process.apply_at);
+        let deadline = Some(process.replica.deadline());
+        let next = [writing, reading, work, deadline].into_iter().flatten().min()?;
+        Some(next.max(process.stalled))
+    }
+
+    /// Does up to `count` pieces of the applier's work.
+    pub fn apply(&mut self, count: usize) -> Vec<Said> {
+        let process = self.process.as_mut().expect("it runs");
+        let count = count.min(process.work.len());
+        let work: Vec<Work> = process.work.drain(..count).collect();
+        work.into_iter().flat_map(|work| self.apply_one(work)).collect()
+    }
+
+    fn apply_one(&mut self, work: Work) -> Vec<Said> {
+        let process = self.process.as_mut().expect("it runs");
+        match work {
+            Work::Readable(tickets) => {
+                let applied = process.copy.applied();
+                tickets.into_iter().map(|ticket| Said::Readable { ticket, applied }).collect()
+            }
+            Work::Entry(entry, ticket) => {
+                assert_eq!(self.disk.lost, None, "n{} applies to a lost state", self.id);
+                let reply = process.apply_entry(&entry, ticket.is_none());
+                vec![Said::Applied { entry, ticket, reply }]
+            }
+            Work::Lost(why) => {
+                self.disk.lost = Some(why);
+                Vec::new()
+            }
+            Work::Install(installed, tickets) => {
+                let copy = process.staged.take().expect("it was staged when it was offered");
+                assert_eq!(copy.installed(), installed);
+                process.copy = copy.clone();
+                self.disk.checkpoint = Some(copy);
+                self.disk.lost = None;
+                self.disk.installed = Some((installed.index, installed.term));
+                let (resolved, replies) = process.resolve(tickets);
+                vec![Said::Installed { installed, resolved, replies }]
+            }
+        }
+    }
 }
 
 /// What the applier says.
 pub enum Said {
-    Applied { entry: Entry, reply: Option<(Ticket, Reply)> },
+    Applied { entry: Entry, ticket: Option<Ticket>, reply: Option<Reply> },
     Readable { ticket: Ticket, applied: u64 },
+    Installed { installed: Installed, resolved: Resolved, replies: Vec<(Ticket, Reply)> },
 }
 
 impl Process {
     /// Queues a write. All that comes while the disk is busy is made durable together, as in
     /// production, so that a slow disk delays but never falls behind.
     pub fn write(&mut self, now: Micros, latency: u64, write: raft::Write, commit: u64) {
-        let busy_until = self.writing.front().map_or(now, |(at, ..)| *at);
-        let last = self.writing.back().map_or(now, |(at, ..)| *at);
+        let busy_until = self.writing.front().map_or(now, |it| it.at);
+        let last = self.writing.back().map_or(now, |it| it.at);
         let at = if last > busy_until { last } else { Micros(last.0 + latency) };
-        self.writing.push_back((at, write, commit));
-    }
-
-    /// When something happens here by itself.
-    pub fn next(&self) -> Micros {
-        let writing = self.writing.front().map(|(at, ..)| *at);
-        let reading = self.reading.front().map(|(at, _)| *at);
-        let work = (!self.work.is_empty()).then_some(self.apply_at);
-        let next = [writing, reading, work].into_iter().flatten().min();
-        let deadline = self.replica.deadline();
-        next.map_or(deadline, |next| next.min(deadline)).max(self.stalled)
-    }
-
-    pub fn has_written(&self, now: Micros) -> bool {
-        self.stalled <= now && self.writing.front().is_some_and(|(at, ..)| *at <= now)
-    }
-
-    pub fn has_read(&self, now: Micros) -> bool {
-        self.stalled <= now && self.reading.front().is_some_and(|(at, _)| *at <= now)
+        self.writing.push_back(Writing { at, handed_out: now, write, commit });
     }
 
     /// Whether the applier has the answer to this request among its work.
@@ -224,28 +264,48 @@ impl Process {
         self.work.iter().any(|work| match work {
             Work::Entry(_, of) => *of == Some(ticket),
             Work::Readable(of) => of.contains(&ticket),
+            Work::Install(_, of) => of.iter().any(|(_, of)| *of == ticket),
+            Work::Lost(_) => false,
         })
     }
 
-    /// Does up to `count` pieces of the applier's work.
-    pub fn apply(&mut self, count: usize) -> Vec<Said> {
-        let mut said = Vec::new();
-        let count = count.min(self.work.len());
-        for work in self.work.drain(..count).collect::<Vec<_>>() {
-            match work {
-                Work::Readable(tickets) => {
-                    let applied = self.state.summary().applied;
-                    said.extend(
-                        tickets.into_iter().map(|ticket| Said::Readable { ticket, applied }),
-                    );
-                }
-                Work::Entry(entry, ticket) => {
-                    let reply = apply_entry(&mut self.state, &entry).unwrap();
-                    let reply = ticket.zip(reply);
-                    said.push(Said::Applied { entry, reply });
-                }
+    /// Applies an entry, or another one in its place if this process errs and may.
+    fn apply_entry(&mut self, entry: &Entry, may_err: bool) -> Option<Reply> {
+        if may_err
+            && self.will_err
+            && let Some(wrong) = misread(entry)
+        {
+            self.will_err = false;
+            let mut right = self.copy.state.clone();
+            apply_entry(&mut right, entry).unwrap();
+            let reply = apply_entry(&mut self.copy.state, &wrong).unwrap();
+            self.copy.odd |= right.digest() != self.copy.state.digest();
+            return reply;
+        }
+        apply_entry(&mut self.copy.state, entry).unwrap()
+    }
+
+    /// Looks writes up in the state.
+    fn resolve(&self, tickets: Vec<(u64, Ticket)>) -> (Resolved, Vec<(Ticket, Reply)>) {
+        let writes = &self.copy.state.meta().writes;
+        let session = writes.session_of(self.id, self.nonce);
+        let (mut seqs, mut replies) = (Vec::new(), Vec::new());
+        for (seq, ticket) in tickets {
+            if let Some(reply) = session.and_then(|session| writes.lookup(session, seq)) {
+                seqs.push(seq);
+                replies.push((ticket, reply.clone()));
             }
         }
-        said
+        (Resolved { session, seqs }, replies)
     }
+}
+
+/// The entry with another URL, if it has one.
+fn misread(entry: &Entry) -> Option<Entry> {
+    let Payload::Command(payload) = &entry.payload else { return None };
+    let (id, command) = WriteId::split(payload).unwrap();
+    let Command::CreateLink { .. } = Command::decode(command).unwrap() else { return None };
+    let command = Command::CreateLink { url: "https://example.com/rot".into() }.encode();
+    let payload = Payload::Command([&id.encode()[..], &command[..]].concat().into());
+    Some(Entry { payload, ..entry.clone() })
 }

@@ -91,8 +91,16 @@ impl Head {
     /// The value of the first header field of this name (any case), without surrounding space.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers(name).next()
+    }
+
+    /// The values of all header fields of this name, in order; see [`Head::header`].
+    pub fn headers<'a, 'n>(
+        &'a self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let lines = self.bytes[self.fields..].split(|byte| *byte == b'\n');
-        lines.into_iter().find_map(|line| {
+        lines.filter_map(move |line| {
             let colon = line.iter().position(|byte| *byte == b':')?;
             let (field, value) = line.split_at(colon);
             field.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trim_ascii())

@@ -6,7 +6,9 @@ use bowline::replica::{AdminRequest, Request};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::{Cluster, Question, TIMEOUT_US};
+use super::Cluster;
+use super::clients::{Question, TIMEOUT_US};
+use crate::machine::Machine;
 
 /// Members that a run has at most, over time.
 const MEMBERS_MAX: u64 = 9;
@@ -32,6 +34,20 @@ pub struct Faults {
     pub replace: f64,
     pub disk_us: u64,
     pub apply_us: u64,
+    /// The disk hangs for a while.
+    pub hang: f64,
+    /// The disk has no room for a while.
+    pub fill: f64,
+    /// Per crash: the newest part of the log is lost, though it was durable.
+    pub lose_tail: f64,
+    /// The state is found to be damaged.
+    pub rot: f64,
+    /// The state becomes another one, and nobody notices.
+    pub err: f64,
+    /// How long a state takes from one machine to another.
+    pub transfer_us: u64,
+    /// Entries that are kept below a checkpoint at most.
+    pub keep: u64,
 }
 
 impl Faults {
@@ -49,12 +65,20 @@ impl Faults {
             replace: 0.0,
             disk_us: 300,
             apply_us: 100,
+            hang: 0.0,
+            fill: 0.0,
+            lose_tail: 0.0,
+            rot: 0.0,
+            err: 0.0,
+            transfer_us: 20_000,
+            keep: 100,
         }
     }
 
     /// A mix, each class on or off, so that some seeds are calm in some respects.
     pub fn draw(rng: &mut StdRng) -> Self {
         let mut on = |value: f64| if rng.random_bool(0.5) { value } else { 0.0 };
+        let replace = on(0.005);
         Self {
             loss: on(0.15),
             duplicate: on(0.2),
@@ -65,9 +89,17 @@ impl Faults {
             partition: on(0.03),
             wrong_gone: on(0.05),
             transfer: on(0.01),
-            replace: on(0.005),
+            replace,
             disk_us: 300 + on(60_000.0) as u64,
             apply_us: 100 + on(20_000.0) as u64,
+            hang: on(0.004),
+            fill: on(0.01),
+            // With two voters left, one that waits for a leader to help it could wait for ever.
+            lose_tail: if replace == 0.0 { on(0.3) } else { 0.0 },
+            rot: on(0.003),
+            err: on(0.003),
+            transfer_us: 20_000 + on(1_000_000.0) as u64,
+            keep: on(100.0) as u64,
         }
     }
 }
@@ -91,6 +123,9 @@ impl Cluster {
                 }
             }
         }
+        self.harm_disks(&ids);
+        self.harm_states(&ids);
+        self.checkpoint_some();
         self.cut_links(&ids);
         if self.rng.random_bool(self.faults.transfer) {
             let request = AdminRequest::Transfer(Some(self.one_of(&ids)));
@@ -112,18 +147,61 @@ impl Cluster {
         }
     }
 
-    fn crash(&mut self, id: NodeId) {
+    pub(super) fn crash(&mut self, id: NodeId) {
+        let recovering = self.machines.values().any(|machine| machine.disk.recovering);
         let machine = self.machines.get_mut(&id).unwrap();
         let Some(process) = &machine.process else { return };
         let kept = self.rng.random_range(0..=process.writing.len());
         // Sometimes a checkpoint had just been written.
         if self.rng.random_bool(0.5) {
-            machine.disk.checkpoint = Some(process.state.clone());
+            machine.checkpoint(self.rng.random_range(0..=self.faults.keep));
         }
         machine.crash(kept);
         self.checks.node(machine);
+        // Two at once, of three, could wait for each other for ever.
+        if !recovering && self.rng.random_bool(self.faults.lose_tail) {
+            machine.disk.lose_tail(self.rng.random_range(1..30));
+        }
+        self.transfers.remove(&id);
         let back = self.now.mono.0 + self.rng.random_range(10_000..3_000_000);
-        self.restarts.insert(id, Micros(back));
+        self.restarts.insert(id, Micros(back).max(machine.hangs));
+    }
+
+    fn harm_disks(&mut self, ids: &[NodeId]) {
+        let now = self.now.mono.0;
+        for id in ids {
+            let machine = self.machines.get_mut(id).unwrap();
+            if self.rng.random_bool(self.faults.hang) {
+                machine.hangs = Micros(now + self.rng.random_range(100_000..7_000_000));
+            }
+            if self.rng.random_bool(self.faults.fill) {
+                machine.full = Micros(now + self.rng.random_range(50_000..3_000_000));
+            }
+        }
+    }
+
+    /// One at a time: if most states were lost or wrong, nobody could help.
+    fn harm_states(&mut self, ids: &[NodeId]) {
+        let victim = self.one_of(ids);
+        let (rot, err) =
+            (self.rng.random_bool(self.faults.rot), self.rng.random_bool(self.faults.err));
+        let harmed = |machine: &Machine| {
+            let running = machine.process.as_ref().is_some_and(|process| {
+                process.copy.odd || process.will_err || process.replica.state_lost().is_some()
+            });
+            let odd = machine.disk.checkpoint.as_ref().is_some_and(|copy| copy.odd);
+            running || odd || machine.disk.lost.is_some()
+        };
+        if (!rot && !err) || self.machines.values().any(harmed) {
+            return;
+        }
+        self.wake(victim, |process, now| {
+            if rot {
+                process.replica.on_state_lost(now, "found by a scrub".to_owned());
+            } else {
+                process.will_err = true;
+            }
+        });
     }
 
     fn cut_links(&mut self, ids: &[NodeId]) {

@@ -1,0 +1,139 @@
+//! Clients, who remember what they were told.
+
+use bowline::error::Certainty;
+use bowline::ids::Ticket;
+use bowline::raft::Micros;
+use bowline::replica::{Answer, Request};
+use bowline::state::{Command, Reply};
+use rand::RngExt;
+
+use super::Cluster;
+
+pub(super) const TIMEOUT_US: u64 = 3_000_000;
+/// Longest that an answer may take when all is calm: a few exchanges and disk writes, and less than a
+/// heartbeat, which must not be what an answer waits for.
+const PROMPT_US: u64 = 8_000;
+
+#[derive(Debug)]
+pub(super) enum Question {
+    Write {
+        url: String,
+        /// Under a key of the client's own, which may have been used before for the same.
+        once: bool,
+    },
+    Read {
+        must_see: u64,
+    },
+    Admin,
+}
+
+impl Cluster {
+    /// A client asks some running node for something; joiners ask to be admitted.
+    pub(super) fn ask(&mut self) {
+        let Some(id) = self.some_machine_up() else { return };
+        self.asked += 1;
+        let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
+        let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
+        let (request, question) = if self.rng.random_bool(0.7) {
+            let again = if self.rng.random_bool(0.1) { self.again.pop() } else { None };
+            let once = again.is_some() || self.rng.random_bool(0.2);
+            let url = || format!("https://example.com/{}/{}", self.seed, self.asked);
+            let url = again.unwrap_or_else(url);
+            let command = Command::CreateLink { url: url.clone().into() };
+            let command = if once { under_own_key(&url, command) } else { command };
+            (Request::Write(command.encode()), Question::Write { url, once })
+        } else {
+            (Request::ReadIndex, Question::Read { must_see: self.acknowledged_index })
+        };
+        self.questions.insert(ticket, (deadline, question));
+        let joiners = self.joiners.clone();
+        self.wake(id, |process, now| {
+            process.replica.on_request(now, ticket, deadline, request);
+            for (guest, info) in joiners {
+                process.replica.on_join(now, guest, info);
+            }
+        });
+    }
+
+    /// An answer that the applier has no part in.
+    pub(super) fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
+        let question = self.answered(ticket);
+        match (question, answer) {
+            (Question::Write { url, once: false }, Answer::Failed(failure)) => {
+                if failure.certainty == Certainty::NotApplied {
+                    self.denied.insert(url);
+                }
+            }
+            (Question::Write { url, once: true }, Answer::Failed(_)) => self.again.push(url),
+            (Question::Read { .. }, Answer::Failed(_)) | (Question::Admin, _) => {}
+            (question, answer) => panic!("{question:?} was answered with {answer:?}"),
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket) -> Question {
+        let (deadline, question) = self.questions.remove(&ticket).expect("answered once");
+        let took = self.now.mono.0 + TIMEOUT_US - deadline.0;
+        assert!(!self.prompt || took < PROMPT_US, "{question:?} took {took} µs");
+        question
+    }
+
+    pub(super) fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
+        let question = self.answered(ticket);
+        let Question::Write { url, once } = question else {
+            panic!("a read was answered as a write")
+        };
+        let (reply, replayed) = match reply {
+            Reply::Replayed(first) if once => (*first, true),
+            reply => (reply, false),
+        };
+        let Reply::Link { key, created } = reply else {
+            // Its node was taken out before; the state remembers nothing of its sessions, and does
+            // nothing for them.
+            assert_eq!(reply, Reply::UnknownSession, "{url}");
+            return;
+        };
+        assert!(created, "{url} was done twice");
+        if once && !replayed {
+            self.again.push(url.clone()); // a client that did not get the answer
+        }
+        let before = self.acknowledged.insert(url.clone(), key.clone());
+        assert!(replayed || before.is_none(), "{url} was done twice");
+        assert!(before.is_none_or(|before| before == key), "{url} was told two keys");
+        self.acknowledged_index = self.acknowledged_index.max(index);
+    }
+
+    pub(super) fn on_readable(&mut self, ticket: Ticket, applied: u64) {
+        let question = self.answered(ticket);
+        let Question::Read { must_see } = question else {
+            panic!("a write was answered as a read")
+        };
+        assert!(applied >= must_see, "a stale read: {applied} < {must_see}");
+    }
+
+    /// Whoever is not told by the deadline has been forgotten, which only a dead process may do; a
+    /// slow applier is waited for.
+    pub(super) fn give_up_on_silence(&mut self) {
+        let grace = 10_000;
+        let now = self.now.mono;
+        let (machines, again) = (&self.machines, &mut self.again);
+        self.questions.retain(|ticket, (deadline, question)| {
+            let Some(process) = &machines[&u64::from(ticket.sink)].process else {
+                if let Question::Write { url, once: true } = question {
+                    again.push(url.clone());
+                }
+                return false;
+            };
+            let late = process.stalled <= now && now.0 > deadline.0 + grace;
+            assert!(
+                !late || process.applies_for(*ticket),
+                "{question:?} was left without an answer"
+            );
+            true
+        });
+    }
+}
+
+/// The command as a client sends it that wants to be able to repeat it.
+fn under_own_key(url: &str, command: Command) -> Command {
+    Command::Once { key: url.to_owned(), hash: [7; 32], command: Box::new(command) }
+}
