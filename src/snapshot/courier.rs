@@ -28,6 +28,9 @@ use crate::transport::{self, Inbound, Lane, Service};
 /// what is left to the kernel comes as one large wave, and the log's writes would wait behind it.
 const SYNC_BYTES: u64 = 8 << 20;
 
+/// At most one line in this time is logged about messages that cannot be understood.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// What the thread is made of.
 pub struct Parts {
     /// Bytes per second that are sent.
@@ -60,6 +63,8 @@ pub struct Courier {
     files: BTreeMap<FileId, File>,
     /// The file that is being received.
     part: Option<Incoming>,
+    /// Until then nothing is said about messages that are none.
+    quiet_until: Duration,
 }
 
 struct Incoming {
@@ -81,6 +86,7 @@ impl Courier {
             fetcher: Fetcher::new(),
             files: BTreeMap::new(),
             part: None,
+            quiet_until: Duration::ZERO,
             parts,
         }
     }
@@ -142,7 +148,13 @@ impl Courier {
                 self.server.on_request(now, from, request, checkpoint);
             }
             Ok(Message::Answer(answer)) => self.fetcher.on_answer(now, from, answer),
-            Err(error) => log::warn!("from n{from}: {error}"),
+            Err(error) => {
+                self.parts.metrics.inbox_dropped.inc();
+                if now >= self.quiet_until {
+                    self.quiet_until = now + QUIET;
+                    log::warn!("n{from} sent {error}");
+                }
+            }
         }
     }
 
