@@ -241,7 +241,9 @@ impl Cluster {
     fn settle(&mut self, id: NodeId) {
         let machine = self.machines.get_mut(&id).unwrap();
         let Some(process) = &mut machine.process else { return };
-        process.replica.on_full(self.now, self.now.mono < machine.full);
+        let full = self.now.mono < machine.full;
+        process.replica.on_full(self.now, full);
+        let followed = process.replica.node().role_kind() == RoleKind::Follower;
         for (from, message) in std::mem::take(&mut process.inbox) {
             process.replica.on_message(self.now, from, message);
         }
@@ -251,6 +253,10 @@ impl Cluster {
             process.replica.propose_change(self.now, change);
         }
         let effects = process.replica.effects();
+        if full && followed && process.replica.node().role_kind() == RoleKind::Follower {
+            let entries = effects.writes.iter().map(|(write, _)| write.entries.len());
+            assert_eq!(entries.sum::<usize>(), 0, "n{id} has no room for entries");
+        }
         self.carry_out(id, effects);
         let machine = &self.machines[&id];
         self.checks.node(machine);
