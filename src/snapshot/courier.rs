@@ -91,7 +91,7 @@ impl Courier {
         }
     }
 
-    /// Runs until it is told to stop, or the transport has ended.
+    /// Runs until it is told to stop, nobody could tell it any more, or the transport has ended.
     pub fn run(mut self, inbox: &Receiver<Inbound>, woken: &Receiver<()>, done: &Receiver<Done>) {
         loop {
             let deadlines = [self.server.deadline(), self.fetcher.deadline()];
@@ -103,7 +103,7 @@ impl Courier {
                     Ok(_) => {}
                     Err(_) => break,
                 },
-                recv(woken) -> _ => if self.obey() { break },
+                recv(woken) -> woken => if woken.is_err() || self.obey() { break },
                 recv(done) -> outcome => self.on_done(outcome.expect("the worker outlives us")),
                 recv(timer) -> _ => {}
             }
