@@ -162,6 +162,32 @@ impl Cluster {
         self.machines.values().filter(leads).max_by_key(term)
     }
 
+    /// Where every machine stands, a line each.
+    fn account(&self) -> String {
+        let account = |machine: &Machine| {
+            let Some(process) = &machine.process else {
+                return format!("\nn{} is down", machine.id);
+            };
+            let (node, disk) = (process.replica.node(), &machine.disk);
+            let voters: Vec<NodeId> = node.configuration().voters().collect();
+            format!(
+                "\nn{}: {:?} in term {}, log {:?} to {} (durable {}, commit {}), applied {}, \
+                 voters {voters:?}, recovering {}, lost {:?}",
+                machine.id,
+                node.role_kind(),
+                node.term(),
+                node.log_start(),
+                node.last_index(),
+                node.durable(),
+                node.commit(),
+                process.copy.applied(),
+                disk.recovering,
+                process.replica.state_lost(),
+            )
+        };
+        self.machines.values().map(account).collect()
+    }
+
     /// Goes to the next moment at which something happens, and lets it happen.
     fn step(&mut self) {
         let machines = self.machines.values().filter_map(Machine::next).min();
@@ -388,7 +414,7 @@ impl Cluster {
         self.run_for(TIMEOUT_US + 1_000_000, Faults::none());
         let now = self.now.mono;
         assert!(self.questions.is_empty(), "seed {seed} at {now:?}: {:?}", self.questions);
-        assert!(self.leader().is_some(), "seed {seed}: no leader after healing");
+        assert!(self.leader().is_some(), "seed {seed}: no leader after healing:{}", self.account());
         let node = self.leader().unwrap().process.as_ref().unwrap().replica.node();
         let members = &node.configuration().members;
         assert_eq!(members.len().min(5), self.voters(), "seed {seed}: somebody was not promoted");

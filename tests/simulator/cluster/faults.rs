@@ -175,8 +175,7 @@ impl Cluster {
                     machine.hangs = machine.hangs.max(machine.full); // not even the reserve is left
                 }
             }
-            // Two at once, of three, could wait for each other for ever.
-            let another = self.machines.values().any(|machine| machine.disk.recovering);
+            let another = self.machines.values().any(Machine::needs_help);
             if !another && self.rng.random_bool(self.faults.forget) {
                 self.crash(*id);
                 let disk = &mut self.machines.get_mut(id).unwrap().disk;
@@ -185,19 +184,11 @@ impl Cluster {
         }
     }
 
-    /// One at a time: if most states were lost or wrong, nobody could help.
     fn harm_states(&mut self, ids: &[NodeId]) {
         let victim = self.one_of(ids);
-        let (rot, err) =
-            (self.rng.random_bool(self.faults.rot), self.rng.random_bool(self.faults.err));
-        let harmed = |machine: &Machine| {
-            let running = machine.process.as_ref().is_some_and(|process| {
-                process.copy.odd || process.will_err || process.replica.state_lost().is_some()
-            });
-            let odd = machine.disk.checkpoint.as_ref().is_some_and(|copy| copy.odd);
-            running || odd || machine.disk.lost.is_some()
-        };
-        if (!rot && !err) || self.machines.values().any(harmed) {
+        let rot = self.rng.random_bool(self.faults.rot);
+        let err = self.rng.random_bool(self.faults.err);
+        if (!rot && !err) || self.machines.values().any(Machine::needs_help) {
             return;
         }
         self.wake(victim, |process, now| {
