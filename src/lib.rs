@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod node;
 pub mod raft;
 pub mod replica;
+pub mod snapshot;
 pub mod state;
 pub mod storage;
 pub mod threads;

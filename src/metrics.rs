@@ -25,6 +25,21 @@ impl Counter {
     }
 }
 
+/// A number that goes up and down: what it was last set to.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+    /// What it was set to last.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Durations in fixed buckets, in the shape Prometheus wants.
 #[derive(Debug, Default)]
 pub struct Histogram {
@@ -102,8 +117,18 @@ pub struct Metrics {
     pub log_entries: Counter,
     /// Bytes in them.
     pub log_bytes: Counter,
+    /// Bytes of the log's files now, without those that are made ahead.
+    pub log_file_bytes: Gauge,
     /// Time of each fdatasync of the log.
     pub log_fsync: Histogram,
+    /// Bytes that the log takes on disk.
+    pub data_log_bytes: Gauge,
+    /// Bytes that the state's checkpoint takes on disk.
+    pub data_state_bytes: Gauge,
+    /// Bytes that snapshot files take on disk.
+    pub data_snapshot_bytes: Gauge,
+    /// Bytes that everything else in the data directory takes.
+    pub data_other_bytes: Gauge,
     /// Entries applied.
     pub applied_entries: Counter,
     /// Checkpoints completed.
@@ -112,6 +137,16 @@ pub struct Metrics {
     pub checkpoint_time: Histogram,
     /// Times the applier waited for a checkpoint.
     pub apply_pauses: Counter,
+    /// Times a checkpoint, or the merging behind it, waited for room on the disk.
+    pub checkpoint_waits: Counter,
+    /// Snapshot files written for other nodes.
+    pub snapshots_made: Counter,
+    /// Bytes of them sent.
+    pub snapshot_bytes_sent: Counter,
+    /// Bytes of other nodes' snapshot files received.
+    pub snapshot_bytes_received: Counter,
+    /// States built of them.
+    pub snapshots_built: Counter,
     /// Writes taken from clients of this node.
     pub proposals: Counter,
     /// Writes refused because a queue was full.

@@ -16,9 +16,15 @@ fn stands(name: &str, encoded: &[u8]) -> Vec<u8> {
     if !path.exists() && std::env::var_os("BOWLINE_WRITE_V1").is_some() {
         std::fs::write(&path, encoded).unwrap();
     }
-    let old = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let old = read(name);
     assert_eq!(old, encoded, "{name} is written in another way than it was");
     old
+}
+
+/// The bytes of a file of old.
+fn read(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 fn info() -> MemberInfo {
@@ -71,12 +77,14 @@ fn messages() -> Vec<(&'static str, PeerMessage)> {
         ("read-index", raft(Message::ReadIndex { id: 5 })),
         ("read-index-response", raft(Message::ReadIndexResponse { id: 5, index: Some(70_000) })),
         ("fetch-state", raft(Message::FetchState { start: 70_000 })),
-        ("recovering", raft(Message::Recovering { nonce: 0xfeed_f00d, last_index: 69_990 })),
-        ("recover-to", raft(Message::RecoverTo { nonce: 0xfeed_f00d, index: 70_002 })),
+        ("recovering", raft(Message::Recovering { nonce: 77_000, last_index: 69_000 })),
+        ("recover-to", raft(Message::RecoverTo { nonce: 77_000, index: 70_002 })),
         ("holds", raft(Message::Holds { index: 70_001, term: 9, nonce: 0xfeed_f00d })),
         ("removed", raft(Message::Removed { index: 70_002 })),
         ("forward", PeerMessage::Forward { id, command: vec![0, 1, 255].into() }),
         ("refused", PeerMessage::Refused { id, refusal: Refusal::Busy }),
+        ("refused-disk-full", PeerMessage::Refused { id, refusal: Refusal::DiskFull }),
+        ("digest", PeerMessage::Digest { index: 70_000, digest: u128::MAX / 3 }),
         ("admin", PeerMessage::Admin { id: 3, request: AdminRequest::Transfer(Some(2)) }),
         ("admin-done", PeerMessage::AdminDone { id: 3, result: Err("not a voter".to_owned()) }),
     ]
@@ -88,6 +96,15 @@ fn every_peer_message_is_understood_for_ever() {
         let old = stands(&format!("message-{name}.bin"), &rmp_serde::to_vec(&message).unwrap());
         assert_eq!(rmp_serde::from_slice::<PeerMessage>(&old).unwrap(), message, "{name}");
     }
+}
+
+/// What was written before fields were appended: they have their defaults.
+#[test]
+fn messages_from_before_a_field_was_appended_are_understood() {
+    let answer = Message::HeartbeatResponse { round: 44, last_index: 70_002, full: false };
+    let envelope = Envelope { from: 1, to: 300, term: 9, message: answer };
+    let old = read("message-heartbeat-response.bin");
+    assert_eq!(rmp_serde::from_slice::<PeerMessage>(&old).unwrap(), PeerMessage::Raft(envelope));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the API answers, through both fronts.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[macro_use]
 mod http_support;
 
 use std::time::Duration;
@@ -9,21 +10,9 @@ use bowline::error::{Failure, Reason};
 use bowline::http::Options;
 use bowline::http::front::Patience;
 use bowline::node::Phase;
-use http_support::{Answer, Api, Front, Mood, Wire};
+use http_support::{Api, Front, Mood, Wire, index, problem};
 
 const URL: &str = "https://example.com/a/long/url?with=a&query#and-more";
-
-/// Each function is a test of both fronts.
-macro_rules! both_fronts {
-    ($($name:ident),* $(,)?) => {
-        mod mio {
-            $(#[test] fn $name() { super::$name(super::Front::Mio); })*
-        }
-        mod tiny_http {
-            $(#[test] fn $name() { super::$name(super::Front::Tiny); })*
-        }
-    };
-}
 
 both_fronts! {
     a_url_is_shortened_and_followed,
@@ -54,21 +43,6 @@ both_fronts! {
     a_node_that_never_answers_is_given_up,
     a_node_with_a_full_queue_refuses,
     stopping_answers_who_waits,
-}
-
-fn problem(answer: &Answer, status: u16) -> serde_json::Value {
-    assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
-    assert!(answer.body.ends_with("}\n"));
-    let json = answer.json();
-    assert_eq!(json["status"], status);
-    assert!(json["title"].is_string() && json["detail"].is_string());
-    assert_eq!(answer.header("Retry-After"), (status == 503).then_some("1"));
-    json
-}
-
-fn index(answer: &Answer) -> u64 {
-    answer.header("X-Bowline-Index").unwrap().parse().unwrap()
 }
 
 fn a_url_is_shortened_and_followed(front: Front) {
@@ -312,6 +286,7 @@ fn paths_and_methods_are_checked(front: Front) {
         ("POST", "/livez", "GET, HEAD"),
         ("GET", "/v1/operator/raft/peer?id=1", "DELETE"),
         ("DELETE", "/v1/operator/raft/transfer-leader", "PUT, POST"),
+        ("PUT", "/api/scrub", "GET, HEAD, POST"),
     ] {
         let answer = api.ask(method, target, "");
         assert_eq!((answer.status, answer.header("Allow")), (405, Some(allow)), "{target}");
@@ -362,6 +337,7 @@ fn metrics_are_in_the_text_format(front: Front) {
     api.put("nonsense");
     api.get("/AAAAAAAA");
     api.get("/api/nothing");
+    api.node.metrics.data_log_bytes.set(4096);
     api.node.metrics.log_fsync.observe(Duration::from_micros(150));
     api.node.metrics.log_fsync.observe(Duration::from_secs(60));
     let page = api.get("/metrics");
@@ -375,6 +351,15 @@ fn metrics_are_in_the_text_format(front: Front) {
         "bowline_durable_index 5",
         "bowline_applied_index 2",
         "bowline_links 1",
+        "bowline_log_start_index 0",
+        "bowline_recovering 0",
+        "bowline_state_lost 0",
+        "bowline_disk_full 0",
+        "bowline_disk_stalled 0",
+        "bowline_data_bytes{part=\"log\"} 4096",
+        "bowline_data_bytes{part=\"state\"} 0",
+        "bowline_data_bytes{part=\"snapshots\"} 0",
+        "bowline_data_bytes{part=\"other\"} 0",
         "bowline_members{role=\"voter\"} 2",
         "bowline_roster{status=\"suspect\"} 1",
         "bowline_log_fsync_seconds_bucket{le=\"0.0001\"} 0",

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bowline::ids::Id128;
 use bowline::metrics::Metrics;
-use bowline::node::log_writer::{LogDone, LogWrite};
+use bowline::node::log_writer::{LogCommand, LogDone, LogWrite};
 use bowline::node::{log_reader, log_writer};
 use bowline::raft::{Entry, HardState, Index, LogRead, Payload, Persisted, Stamp, Term, Write};
 use bowline::replica::LogRequest;
-use bowline::storage::{Identity, VoteFile, Wal, WalOptions, WalReader};
+use bowline::storage::{DataDir, Identity, VoteFile, Wal, WalOptions, WalReader};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tempfile::TempDir;
 
@@ -24,14 +24,18 @@ fn entry(index: Index, term: Term) -> Entry {
     Entry { index, term, stamp: Stamp::default(), payload }
 }
 
-fn write(term: Term, hard_state: Option<HardState>, entries: &[Entry]) -> LogWrite {
+fn write(term: Term, hard_state: Option<HardState>, entries: &[Entry]) -> LogCommand {
     let last = entries.last().map_or((0, 0), |entry| (entry.index, entry.term));
     let entries = entries.to_vec();
-    LogWrite { write: Write { term, hard_state, entries, last, ..Write::default() }, commit: 0 }
+    wrap(Write { term, hard_state, entries, last, ..Write::default() })
+}
+
+fn wrap(write: Write) -> LogCommand {
+    LogCommand::Write(LogWrite { write, commit: 0 })
 }
 
 struct Log {
-    writes: Sender<LogWrite>,
+    writes: Sender<LogCommand>,
     done: Receiver<LogDone>,
     thread: std::thread::JoinHandle<()>,
     reader: WalReader,
@@ -39,14 +43,16 @@ struct Log {
 }
 
 /// Starts the log thread after `queued` writes have gathered.
-fn start(dir: &TempDir, queued: Vec<LogWrite>) -> Log {
+fn start(dir: &TempDir, queued: Vec<LogCommand>) -> Log {
     let (writer, reader, recovered) = Wal::open(&dir.path().join("log"), &IDENTITY, SMALL).unwrap();
     let vote = VoteFile::open(&dir.path().join("vote"), &IDENTITY, recovered.last_term()).unwrap();
     let (writes, queue) = bounded(100);
     queued.into_iter().for_each(|write| writes.send(write).unwrap());
     let (report, done) = unbounded();
     let metrics = Arc::new(Metrics::default());
-    let thread = log_writer::spawn(writer, vote, queue, report, Arc::clone(&metrics)).unwrap();
+    let mark = DataDir::open(&dir.path().join("data")).unwrap().recovering_mark();
+    let thread =
+        log_writer::spawn(writer, vote, mark, queue, report, Arc::clone(&metrics)).unwrap();
     Log { writes, done, thread, reader, metrics }
 }
 
@@ -66,7 +72,10 @@ fn what_has_queued_up_is_made_durable_together_and_reported_in_order() {
     ];
     let expected: Vec<_> = queued
         .iter()
-        .map(|queued| Persisted { term: queued.write.term, last: queued.write.last })
+        .map(|queued| {
+            let LogCommand::Write(LogWrite { write, .. }) = queued else { panic!("{queued:?}") };
+            Persisted { term: write.term, last: write.last }
+        })
         .collect();
     let log = start(&dir, queued);
     assert_eq!(persisted(&log.done), expected);
@@ -84,7 +93,7 @@ fn what_has_queued_up_is_made_durable_together_and_reported_in_order() {
     let reports: Vec<_> = log.done.iter().collect();
     let count = |report: &LogDone| match report {
         LogDone::Persisted(persisted) => persisted.len(),
-        LogDone::Failed(error) => panic!("{error}"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(reports.iter().map(count).sum::<usize>(), 2, "a closed queue is drained first");
     drop(log.reader);

@@ -224,6 +224,8 @@ pub enum Verb {
     Status(ShowArgs),
     /// Shorten a file of URLs, one a line, and print the key of each
     Import(ImportArgs),
+    /// Let a node read all of its state, to see whether it still is what was written
+    Scrub(ScrubArgs),
     /// Hand leadership to another node
     Transfer(TransferArgs),
     /// Take a node out of the cluster for good
@@ -303,6 +305,17 @@ pub struct ImportArgs {
     /// How long to keep trying a line while no node takes it; then the import stops
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = units::duration)]
     pub retry_for: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
+/// Arguments of `scrub`.
+#[derive(Args, Clone, Debug)]
+pub struct ScrubArgs {
+    /// Wait for the end, and fail when the state is damaged
+    #[arg(long)]
+    pub wait: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub node: NodeUrls,

@@ -216,7 +216,7 @@ impl<'a> Worker<'a> {
                     201 => return Fate::Created(answer.text()),
                     200 => return Fate::Existed(answer.text()),
                     400 | 413 | 414 => return Fate::Skipped(answer.problem()),
-                    429 | 502 | 503 | 504 => {
+                    429 | 502 | 503 | 504 | 507 => {
                         wished = answer.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
                         answer.problem()
                     }

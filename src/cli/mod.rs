@@ -13,6 +13,7 @@ mod members;
 mod node;
 mod operator;
 mod progress;
+mod scrub;
 mod shorten;
 mod status;
 mod table;
@@ -61,6 +62,7 @@ pub fn run(verb: &Verb) -> ExitCode {
         Verb::Members(args) => members::run(args),
         Verb::Status(args) => status::run(args),
         Verb::Import(args) => import::run(args),
+        Verb::Scrub(args) => scrub::run(args),
         Verb::Transfer(args) => operator::transfer(args),
         Verb::Remove(args) => operator::remove(args),
         Verb::Leave(args) => operator::leave(args),

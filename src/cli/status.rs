@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::args::ShowArgs;
-use super::client::Client;
+use super::client::{Client, plain};
 use super::table::table;
 use super::{Error, print};
 
@@ -31,6 +31,31 @@ struct Node {
     last_index: u64,
     commit_index: u64,
     members: Vec<Peer>,
+    // Older nodes do not tell:
+    #[serde(default)]
+    log_start: u64,
+    #[serde(default)]
+    disk: String,
+    recovering: Option<String>,
+    state_lost: Option<String>,
+}
+
+impl Node {
+    /// What somebody should look after.
+    fn troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        match self.disk.as_str() {
+            "" | "ok" => {}
+            "full" => troubles.push("its disk is full: writes are refused".to_owned()),
+            "stalled" => troubles.push("its disk hangs".to_owned()),
+            other => troubles.push(format!("its disk is {other}")),
+        }
+        let recovering = self.recovering.as_ref();
+        troubles.extend(recovering.map(|why| format!("recovering, it does not vote: {why}")));
+        let lost = self.state_lost.as_ref();
+        troubles.extend(lost.map(|why| format!("its state is lost, it serves nothing: {why}")));
+        troubles
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -129,8 +154,10 @@ fn to_json(rows: &[Row]) -> Value {
 }
 
 fn to_text(rows: &[Row]) -> String {
-    let headings =
-        ["name", "id", "role", "term", "leader", "last", "commit", "applied", "links", "digest"];
+    let headings = [
+        "name", "id", "role", "term", "leader", "start", "last", "commit", "applied", "links",
+        "digest",
+    ];
     let mut cells = Vec::new();
     let mut accounts = Vec::new();
     let mut troubles = String::new();
@@ -138,7 +165,7 @@ fn to_text(rows: &[Row]) -> String {
         let account = answer.clone().and_then(|value| {
             Account::deserialize(value).map_err(|error| Error::new(format!("{PATH}: {error}")))
         });
-        let mut row = [const { String::new() }; 10];
+        let mut row = [const { String::new() }; 11];
         row[0].clone_from(&peer.name);
         row[1] = peer.id.to_string();
         match account {
@@ -147,15 +174,22 @@ fn to_text(rows: &[Row]) -> String {
                 row[4] = node.leader.map_or("-".into(), |id| id.to_string());
                 for (cell, number) in [
                     (3, node.term),
-                    (5, node.last_index),
-                    (6, node.commit_index),
-                    (7, state.applied),
-                    (8, state.links),
+                    (5, node.log_start),
+                    (6, node.last_index),
+                    (7, node.commit_index),
+                    (8, state.applied),
+                    (9, state.links),
                 ] {
                     row[cell] = number.to_string();
                 }
-                row[9] = state.digest.chars().take(16).collect();
-                accounts.push((peer.name.clone(), state));
+                row[10] = state.digest.chars().take(16).collect();
+                for trouble in node.troubles() {
+                    troubles.push_str(&format!("{}: {}\n", peer.name, plain(&trouble)));
+                }
+                // A state that is known to be wrong is replaced, not compared.
+                if node.state_lost.is_none() {
+                    accounts.push((peer.name.clone(), state));
+                }
             }
             Err(error) => {
                 row[2] = "unreachable".into();
@@ -246,7 +280,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[2].split_whitespace().collect::<Vec<_>>(),
-            ["n2", "2", "follower", "3", "1", "12", "11", "10", "4", "aaaabbbbccccdddd"]
+            ["n2", "2", "follower", "3", "1", "0", "12", "11", "10", "4", "aaaabbbbccccdddd"]
         );
         assert!(lines[3].starts_with("n3     3  unreachable"), "{text}");
         assert_eq!(lines[5], "2 nodes agree at index 10");
@@ -256,6 +290,31 @@ mod tests {
     fn copies_that_differ_at_one_index_are_named() {
         let text = text(["aaaa", "bbbb"]);
         assert!(text.ends_with("n1 and n2 DIFFER at index 10: one of the copies is wrong\n"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_node_is_told_below() {
+        let plain = account(1, "aaaa", &[]);
+        let mut ill: Value = serde_json::from_str(&account(2, "bbbb", &[])).unwrap();
+        let node = &mut ill["node"];
+        (node["disk"], node["log_start"]) = ("full".into(), 9.into());
+        (node["recovering"], node["state_lost"]) = ("torn".into(), "digest\n".into());
+        let row = |name: &str, answer: Value| {
+            let peer = Peer { id: 1, name: name.into(), http: String::new() };
+            Row { peer, answer: Ok(answer) }
+        };
+        let text = to_text(&[row("n1", serde_json::from_str(&plain).unwrap()), row("n2", ill)]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[2].contains("  9  "), "{text}");
+        assert_eq!(
+            lines[3..],
+            [
+                "n2: its disk is full: writes are refused",
+                "n2: recovering, it does not vote: torn",
+                "n2: its state is lost, it serves nothing: digest",
+            ],
+            "and nobody is said to differ"
+        );
     }
 
     #[test]

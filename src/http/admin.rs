@@ -5,23 +5,28 @@ use serde::Serialize;
 use super::query;
 use super::read::Read;
 use super::reply::{Problem, Response};
-use super::route::{Service, Step};
+use super::route::{self, Service, Step};
 use super::wire::Request;
 use crate::ids::ClusterId;
-use crate::node::{Phase, Status, View};
+use crate::node::{DiskHealth, Phase, ScrubReport, Status, View};
 use crate::state::Summary;
 
-/// `GET /readyz`: whether this node should get traffic: it knows a leader, and its state is as fresh
-/// as the cluster was when it came up.
+/// `GET /readyz`: whether this node should get traffic: it knows a leader, its state is as fresh as
+/// the cluster was when it came up, and its disk answers. From memory alone, so that a disk which hangs
+/// does not keep the answer back.
 pub(super) fn ready(service: &Service, request: &Request) -> Response {
     let status = service.client.status();
     let checks = checks(&status);
-    let ready = checks.iter().all(|check| check.passed);
+    let ready = checks.iter().all(|check| check.verdict != Verdict::Failed);
     let code = if ready { 200 } else { 503 };
     let mut page = String::new();
     for check in &checks {
-        if query::flag(request.query(), "verbose") || !check.passed {
-            let mark = if check.passed { "+" } else { "-" };
+        if query::flag(request.query(), "verbose") || check.verdict == Verdict::Failed {
+            let mark = match check.verdict {
+                Verdict::Passed => '+',
+                Verdict::Warning => '!',
+                Verdict::Failed => '-',
+            };
             page.push_str(&format!("[{mark}] {}: {}\n", check.name, check.finding));
         }
     }
@@ -32,11 +37,30 @@ pub(super) fn ready(service: &Service, request: &Request) -> Response {
 
 struct Check {
     name: &'static str,
-    passed: bool,
+    verdict: Verdict,
     finding: String,
 }
 
-fn checks(status: &Status) -> [Check; 3] {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    /// The node does what it is asked, but somebody should look after it.
+    Warning,
+    Failed,
+}
+
+impl Check {
+    fn new(name: &'static str, passed: bool, finding: impl Into<String>) -> Self {
+        let verdict = if passed { Verdict::Passed } else { Verdict::Failed };
+        Self { name, verdict, finding: finding.into() }
+    }
+
+    fn warning(name: &'static str, finding: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Warning, finding: finding.into() }
+    }
+}
+
+fn checks(status: &Status) -> [Check; 5] {
     let member = !matches!(status.phase, Phase::Joining | Phase::Removed | Phase::Stopping);
     let phase = match status.phase {
         Phase::Joining => "waits to join".to_owned(),
@@ -50,16 +74,47 @@ fn checks(status: &Status) -> [Check; 3] {
         Some(id) => format!("member {id} leads in term {}", status.term),
         None => format!("no leader known in term {}", status.term),
     };
+    [
+        Check::new("cluster", member, phase),
+        Check::new("leader", status.leader.is_some(), leader),
+        check_state(status),
+        match status.disk {
+            DiskHealth::Ok => Check::new("disk", true, "writes come to their end"),
+            DiskHealth::Full => Check::warning("disk", "is full: writes are refused, reads go on"),
+            DiskHealth::Stalled => Check::new("disk", false, "a write to the log hangs"),
+        },
+        match &status.recovering {
+            None => Check::new("log", true, "holds all that was acknowledged"),
+            Some(why) => Check::warning("log", format!("recovers and does not vote: {why}")),
+        },
+    ]
+}
+
+fn check_state(status: &Status) -> Check {
+    if let Some(why) = route::state_lost(status) {
+        return Check::new("state", false, why);
+    }
     let caught_up = match (status.caught_up, status.serving_stale) {
         (true, _) => "has applied what the cluster had when this node started",
         (false, true) => "serves what it has, marked stale: no leader was found",
         (false, false) => "has not caught up since this node started",
     };
-    [
-        Check { name: "cluster", passed: member, finding: phase },
-        Check { name: "leader", passed: status.leader.is_some(), finding: leader },
-        Check { name: "state", passed: status.caught_up, finding: caught_up.to_owned() },
-    ]
+    Check::new("state", status.caught_up, caught_up)
+}
+
+/// `GET /api/scrub`: how the scrub of this node stands.
+pub(super) fn scrub(service: &Service, request: &Request) -> Response {
+    scrub_report(200, &service.client.scrub.report(), request)
+}
+
+/// `POST /api/scrub`: asks this node to read all of its state and to compare it with its digest.
+pub(super) fn ask_scrub(service: &Service, request: &Request) -> Response {
+    scrub_report(202, &service.client.scrub.ask(), request)
+}
+
+fn scrub_report(status: u16, report: &ScrubReport, request: &Request) -> Response {
+    let pretty = query::flag(request.query(), "pretty");
+    Response::json(status, report, pretty).with("Cache-Control", "no-store")
 }
 
 /// `GET /api/status`: the node's and the state's account of themselves.

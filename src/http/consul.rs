@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::query;
-use super::reply::{JSON, Response, Value};
+use super::reply::{JSON, Response, Value, retry_after};
 use super::route::{Service, Step, Then};
 use super::wire::Request;
 use crate::error::{Certainty, Reason};
@@ -192,7 +192,8 @@ pub(super) fn done(body: &'static str, completion: &Completion) -> Step {
             match (failure.certainty, &failure.reason) {
                 (Certainty::Unknown, _) => refusal(504, &text),
                 (Certainty::NotApplied, Reason::Refused(_)) => refusal(500, &text),
-                (Certainty::NotApplied, _) => refusal(503, &text).with("Retry-After", "1"),
+                (Certainty::NotApplied, Reason::DiskFull) => refusal(507, &text),
+                (Certainty::NotApplied, _) => refusal(503, &text),
             }
         }
         Outcome::Done | Outcome::Readable | Outcome::Written(_) => {
@@ -203,8 +204,13 @@ pub(super) fn done(body: &'static str, completion: &Completion) -> Step {
     response.at(completion.index).into()
 }
 
-fn refusal(status: u16, text: &str) -> Response {
-    Response::text(status, format!("{text}\n"))
+/// A refusal as Consul's clients expect it, in plain text.
+pub(super) fn refusal(status: u16, text: &str) -> Response {
+    let response = Response::text(status, format!("{text}\n"));
+    match retry_after(status) {
+        Some(seconds) => response.with("Retry-After", seconds),
+        None => response,
+    }
 }
 
 fn json(value: &impl Serialize, request: &Request) -> Response {

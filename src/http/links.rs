@@ -7,7 +7,7 @@ use super::once;
 use super::query;
 use super::read::{Read, Seen};
 use super::reply::{Body, Problem, Response, Value};
-use super::route::{Service, Step, Then};
+use super::route::{self, Service, Step, Then};
 use super::wire::Request;
 use crate::node::{Ask, Completion, Outcome, Status, View};
 use crate::state::{self, Command, Link, Reply};
@@ -78,8 +78,12 @@ pub(super) fn follow(service: &Service, status: &Status, part: &str, request: &R
     service.read(Read::Link(key.into_owned()), request)
 }
 
-/// What a view says about a key.
+/// What a view says about a key. The state may have been found wrong while the read waited.
 pub(super) fn look(service: &Service, key: &str, view: &View) -> Seen {
+    let status = service.client.status();
+    if let Some(why) = route::state_lost(&status) {
+        return Seen::Found(Problem::unavailable(why).into());
+    }
     let seen = match state::lookup(view, key) {
         Ok(Some(Link::Live(url))) => Seen::Found(redirect(url)),
         Ok(Some(Link::Gone)) => Seen::Found(Problem::new(410, "this link is gone").into()),
@@ -90,7 +94,6 @@ pub(super) fn look(service: &Service, key: &str, view: &View) -> Seen {
         }
     };
     let mark = |response: Response| {
-        let status = service.client.status();
         let response = response.at(view.applied());
         if status.caught_up { response } else { response.with("X-Bowline-Stale", "true") }
     };

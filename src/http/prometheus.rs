@@ -6,21 +6,22 @@ use super::reply::{Body, Response};
 use super::route::{MALFORMED, ROUTES, UNMATCHED};
 use crate::membership::RosterStatus;
 use crate::metrics::{Histogram, Metrics};
-use crate::node::{Client, Phase, Status};
+use crate::node::{Client, DiskHealth, Phase, Status};
 use crate::state::Summary;
 
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All that this node counts and knows.
+/// All that this node counts and knows, from memory alone: a disk that hangs is to be seen here, not
+/// to be waited for.
 pub(super) fn page(client: &Client) -> Response {
-    let view = client.view();
+    let (applied, meta) = client.applied();
     let mut page = Page(String::with_capacity(8 * 1024));
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
     page.family("info", "gauge", "The program.");
     page.sample("info", &version, 1);
     raft(&mut page, &client.status());
-    page.one("applied_index", "gauge", "Index of the last entry in the state.", view.applied());
-    if let Ok(summary) = Summary::decode(view.meta()) {
+    page.one("applied_index", "gauge", "Index of the last entry in the state.", applied);
+    if let Ok(summary) = Summary::decode(&meta) {
         page.one("links", "gauge", "Live links.", summary.links);
         page.one("revision", "counter", "Commands that changed the state.", summary.revision);
     }
@@ -28,7 +29,7 @@ pub(super) fn page(client: &Client) -> Response {
     counters(&mut page, &client.metrics);
     requests(&mut page, &client.metrics);
     let body = Body::Bytes(page.0.into());
-    Response { content_type: FORMAT, body, ..Response::new(200) }.at(view.applied())
+    Response { content_type: FORMAT, body, ..Response::new(200) }.at(applied)
 }
 
 fn raft(page: &mut Page, status: &Status) {
@@ -56,6 +57,31 @@ fn raft(page: &mut Page, status: &Status) {
     page.one("durable_index", "gauge", "Last index that is on this disk.", status.durable_index);
     page.one("commit_index", "gauge", "Last index known to be committed.", status.commit_index);
     page.one("caught_up", "gauge", "Whether reads are fresh.", u8::from(status.caught_up));
+    page.one("log_start_index", "gauge", "The log begins behind it.", status.log_start);
+    page.one(
+        "recovering",
+        "gauge",
+        "Whether the node may have lost some of its log, and does not vote.",
+        u8::from(status.recovering.is_some()),
+    );
+    page.one(
+        "state_lost",
+        "gauge",
+        "Whether the state is not to be trusted, and is not served.",
+        u8::from(status.state_lost.is_some()),
+    );
+    page.one(
+        "disk_full",
+        "gauge",
+        "Whether the disk has no room for writes of clients.",
+        u8::from(status.disk == DiskHealth::Full),
+    );
+    page.one(
+        "disk_stalled",
+        "gauge",
+        "Whether a write to the log hangs.",
+        u8::from(status.disk == DiskHealth::Stalled),
+    );
     page.one(
         "pending_writes",
         "gauge",
@@ -92,6 +118,14 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("applied_entries_total", "Entries applied.", &metrics.applied_entries),
         ("checkpoints_total", "Checkpoints completed.", &metrics.checkpoints),
         ("apply_pauses_total", "Times applying waited for a checkpoint.", &metrics.apply_pauses),
+        ("snapshots_made_total", "States written out for other nodes.", &metrics.snapshots_made),
+        ("snapshots_built_total", "States of others built.", &metrics.snapshots_built),
+        ("snapshot_sent_bytes_total", "Bytes of states sent.", &metrics.snapshot_bytes_sent),
+        (
+            "snapshot_received_bytes_total",
+            "Bytes of states received.",
+            &metrics.snapshot_bytes_received,
+        ),
         ("proposals_total", "Writes taken from clients.", &metrics.proposals),
         (
             "proposals_refused_total",
@@ -109,6 +143,15 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("http_shed_total", "Idle connections closed for room.", &metrics.http_shed),
     ] {
         page.one(name, "counter", help, counter.get());
+    }
+    page.family("data_bytes", "gauge", "What the data directory takes on disk.");
+    for (part, gauge) in [
+        ("log", &metrics.data_log_bytes),
+        ("state", &metrics.data_state_bytes),
+        ("snapshots", &metrics.data_snapshot_bytes),
+        ("other", &metrics.data_other_bytes),
+    ] {
+        page.sample("data_bytes", &format!("part=\"{part}\""), gauge.get());
     }
     page.family("messages_dropped_total", "counter", "Peer messages dropped by a full queue.");
     page.sample("messages_dropped_total", "queue=\"inbox\"", metrics.inbox_dropped.get());

@@ -181,6 +181,9 @@ impl Problem {
                 Self { retryable: true, outcome: Applied::Unknown, ..Self::new(504, detail) }
             }
             (Certainty::NotApplied, Reason::Refused(_)) => Self::new(409, detail),
+            (Certainty::NotApplied, Reason::DiskFull) => {
+                Self { retryable: true, ..Self::new(507, detail) }
+            }
             (Certainty::NotApplied, _) => Self::unavailable(detail),
         }
     }
@@ -197,7 +200,20 @@ impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let response = Self::json(problem.status, &problem, true).with("Cache-Control", "no-store");
         let response = Self { content_type: PROBLEM, ..response };
-        if problem.status == 503 { response.with("Retry-After", "1") } else { response }
+        match retry_after(problem.status) {
+            Some(seconds) => response.with("Retry-After", seconds),
+            None => response,
+        }
+    }
+}
+
+/// When a request that was refused for the moment may be sent again, in seconds: what is merely busy is
+/// soon free, but room on a disk takes a person, or a checkpoint at least.
+pub fn retry_after(status: u16) -> Option<&'static str> {
+    match status {
+        503 => Some("1"),
+        507 => Some("10"),
+        _ => None,
     }
 }
 

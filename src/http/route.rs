@@ -4,6 +4,7 @@
 //! [`Step`]: an answer, or a question to the raft thread, with what to do when its completion comes
 //! ([`Service::resume`]). So no request ever holds a thread, and both fronts behave the same.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -24,9 +25,19 @@ pub struct Route {
     pub path: &'static str,
     /// Methods; the first one names the route in metrics.
     pub methods: &'static [Method],
-    /// Whether it is answered by a node that is in no cluster.
-    always: bool,
+    needs: Needs,
     handler: Handler,
+}
+
+/// What a node must have to answer; each needs what those before it need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Needs {
+    /// Nothing: it is about the node itself.
+    Nothing,
+    /// A place in a cluster.
+    Membership,
+    /// A state that can be trusted.
+    State,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +49,8 @@ enum Handler {
     Ready,
     Metrics,
     Status,
+    Scrub,
+    AskScrub,
     Robots,
     Members,
     Leader,
@@ -51,23 +64,29 @@ enum Handler {
 use Method::{Delete, Get, Head, Post, Put};
 
 const fn always(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, always: true, handler }
+    Route { path, methods, needs: Needs::Nothing, handler }
 }
 
 const fn member(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, always: false, handler }
+    Route { path, methods, needs: Needs::Membership, handler }
+}
+
+const fn state(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
+    Route { path, methods, needs: Needs::State, handler }
 }
 
 /// Everything that can be asked.
-pub const ROUTES: [Route; 15] = [
-    member("/", &[Put, Post], Handler::Create),
+pub const ROUTES: [Route; 17] = [
+    state("/", &[Put, Post], Handler::Create),
     always("/", &[Get, Head], Handler::Usage),
-    member(KEY, &[Get, Head], Handler::Follow),
+    state(KEY, &[Get, Head], Handler::Follow),
     always("/livez", &[Get, Head], Handler::Live),
     always("/readyz", &[Get, Head], Handler::Ready),
     always("/metrics", &[Get, Head], Handler::Metrics),
     always("/robots.txt", &[Get, Head], Handler::Robots),
     always("/api/status", &[Get, Head], Handler::Status),
+    always("/api/scrub", &[Get, Head], Handler::Scrub),
+    state("/api/scrub", &[Post], Handler::AskScrub),
     member("/v1/agent/members", &[Get, Head], Handler::Members),
     always("/v1/status/leader", &[Get, Head], Handler::Leader),
     always("/v1/status/peers", &[Get, Head], Handler::Peers),
@@ -305,15 +324,13 @@ impl Service {
 
     fn failed(&self, ticket: Ticket, failure: Failure) -> Completion {
         let outcome = Outcome::Failed(failure);
-        Completion { ticket, index: self.client.view().applied(), outcome }
+        Completion { ticket, index: self.client.applied().0, outcome }
     }
 
     fn dispatch(&self, route: &Route, part: &str, request: &Request) -> Step {
         let status = self.client.status();
-        if !route.always
-            && let Some(why) = outside(&status)
-        {
-            return unavailable(request, why);
+        if let Some(why) = lacks(route.needs, &status) {
+            return unavailable(request, &why);
         }
         match route.handler {
             Handler::Usage => links::usage(request).into(),
@@ -323,6 +340,8 @@ impl Service {
             Handler::Ready => admin::ready(self, request).into(),
             Handler::Metrics => prometheus::page(&self.client).into(),
             Handler::Status => admin::status(self, request),
+            Handler::Scrub => admin::scrub(self, request).into(),
+            Handler::AskScrub => admin::ask_scrub(self, request).into(),
             Handler::Robots => Response::text(200, "User-agent: *\nDisallow: /\n").into(),
             Handler::Members => consul::members(self, request).into(),
             Handler::Leader => consul::leader(self, request).into(),
@@ -347,9 +366,19 @@ impl Service {
         self.client.metrics.http_requests.count(number, response.status);
         match response.index {
             Some(_) => response,
-            None => response.at(self.client.view().applied()),
+            None => response.at(self.client.applied().0),
         }
     }
+}
+
+/// Why a node lacks what a request needs, if so.
+fn lacks(needs: Needs, status: &Status) -> Option<Cow<'static, str>> {
+    if needs >= Needs::Membership
+        && let Some(why) = outside(status)
+    {
+        return Some(why.into());
+    }
+    if needs >= Needs::State { state_lost(status).map(Cow::Owned) } else { None }
 }
 
 /// Why a node takes no part in the cluster, if so.
@@ -361,6 +390,12 @@ fn outside(status: &Status) -> Option<&'static str> {
             None
         }
     }
+}
+
+/// Why a node's state must not be shown to anybody, if so.
+pub(super) fn state_lost(status: &Status) -> Option<String> {
+    let why = status.state_lost.as_ref()?;
+    Some(format!("this node's copy of the data is not to be trusted and is fetched anew: {why}"))
 }
 
 /// Whether a path is Consul's, whose clients expect errors in plain text.
@@ -390,7 +425,7 @@ fn not_found(request: &Request) -> Step {
 
 fn unavailable(request: &Request, why: &str) -> Step {
     if is_consul(request.path()) {
-        Response::text(503, format!("{why}\n")).with("Retry-After", "1").into()
+        consul::refusal(503, why).into()
     } else {
         Problem::unavailable(why).into()
     }

@@ -2,6 +2,9 @@
 //!
 //! For every batch: apply, publish the view, and only then answer, so that whoever gets an answer
 //! finds what it says on this node. The applier owns the state; nobody else writes it.
+//!
+//! The state may be lost: damaged, or found to differ from that of a majority. Then nothing is applied
+//! until another node's takes its place, which is work like any other, at its place in the order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,14 +14,16 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::driver::End;
+use super::driver::{Control, End};
+use super::states::{Arrived, States};
 use super::{Completion, Completions, Outcome};
+use crate::error::{Failure, Reason};
 use crate::ids::{Ticket, WriteId};
 use crate::metrics::Metrics;
-use crate::raft::{Entry, Payload};
-use crate::replica::Work;
+use crate::raft::{Entry, Installed, Payload};
+use crate::replica::{Resolved, Work};
 use crate::state::{ApplyError, At, CommandError, Reply, State};
-use crate::storage::{Store, Table};
+use crate::storage::{Store, StoreError, StoreErrorKind, Table};
 use crate::threads;
 
 /// How long nothing is applied before the thread looks whether a checkpoint is due.
@@ -27,20 +32,52 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Batches of work that are applied and published together at most.
 const BATCHES_MAX: usize = 64;
 
+/// What the raft thread hands to this one, in order.
+#[derive(Debug)]
+pub enum Job {
+    /// Work, and the state that an [`Work::Install`] in it is about.
+    Work(Vec<Work>, Option<Arrived>),
+    /// The log begins behind the state that was installed last.
+    RestartDone,
+}
+
 /// What the thread is made of.
 pub struct Applier {
-    /// The state machine with its rows.
-    pub state: State<Store>,
+    /// The state machine with its rows; none while the state is lost.
+    pub state: Option<State<Store>>,
+    /// Where states are kept, and how one is opened.
+    pub states: States,
     /// Batches of work, in order.
-    pub work: Receiver<Vec<Work>>,
+    pub jobs: Receiver<Job>,
     /// Where replies go.
     pub completions: Completions,
     /// The index applied last, for the raft thread to look at.
     pub applied: Arc<AtomicU64>,
+    /// The index of the newest checkpoint that this process saw succeed: the log is not needed below.
+    pub checkpointed: Arc<AtomicU64>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where the raft thread is told what it has to know at once.
+    pub control: Sender<Control>,
     /// Where a failure that must stop the node is reported.
     pub end: Sender<End>,
+}
+
+/// Why applying cannot go on.
+enum Trouble {
+    /// The state is damaged: it can be fetched anew.
+    Lost(String),
+    /// The node must stop.
+    Fatal(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error.kind() {
+            StoreErrorKind::Damaged => Self::Lost(error.to_string()),
+            _ => Self::Fatal(error.to_string()),
+        }
+    }
 }
 
 impl Applier {
@@ -51,66 +88,137 @@ impl Applier {
     pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
         threads::spawn("apply", move || {
             loop {
-                let done = match self.work.recv_timeout(IDLE) {
-                    Ok(batch) => self.apply(batch),
+                let done = match self.jobs.recv_timeout(IDLE) {
+                    Ok(job) => self.run(job),
                     Err(RecvTimeoutError::Timeout) => self.maintain(),
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
-                if let Err(why) = done {
-                    // Nobody listens any more when the node is stopping.
-                    self.end.send(End::Failed(why)).ok();
-                    return;
+                match done {
+                    Ok(()) => {}
+                    Err(Trouble::Lost(why)) => self.lose(why),
+                    Err(Trouble::Fatal(why)) => {
+                        // Nobody listens any more when the node is stopping.
+                        self.end.send(End::Failed(why)).ok();
+                        return;
+                    }
                 }
             }
-            if let Err(error) = self.state.into_table().close() {
+            if let Some(state) = self.state
+                && let Err(error) = state.into_table().close()
+            {
                 log::error!("the state's store did not close cleanly: {error}");
             }
         })
     }
 
-    fn apply(&mut self, first: Vec<Work>) -> Result<(), String> {
-        let mut completions = Vec::new();
-        let mut entries = 0;
-        let more = self.work.clone();
-        for work in std::iter::once(first).chain(more.try_iter().take(BATCHES_MAX)).flatten() {
+    fn run(&mut self, first: Job) -> Result<(), Trouble> {
+        let mut batch = Batch::default();
+        let more = self.jobs.clone();
+        let jobs = std::iter::once(first).chain(more.try_iter().take(BATCHES_MAX));
+        let done = jobs.into_iter().try_for_each(|job| self.do_job(job, &mut batch));
+        // What was applied before a failure is not published: nobody is told of it either.
+        let published = done.and_then(|()| if batch.entries > 0 { self.publish() } else { Ok(()) });
+        self.metrics.applied_entries.add(batch.entries);
+        if published.is_ok() {
+            self.completions.deliver(batch.completions);
+        } else {
+            let index = self.applied.load(Ordering::Acquire);
+            let tickets = batch.completions.into_iter().map(|it| it.ticket);
+            self.completions.deliver(tickets.map(|ticket| unanswered(ticket, index)).collect());
+        }
+        published
+    }
+
+    fn do_job(&mut self, job: Job, batch: &mut Batch) -> Result<(), Trouble> {
+        let (work, mut arrived) = match job {
+            Job::Work(work, arrived) => (work, arrived),
+            Job::RestartDone => return self.states.restart_done().map_err(Trouble::Fatal),
+        };
+        for work in work {
             match work {
                 Work::Entry(entry, ticket) => {
-                    entries += 1;
-                    completions.extend(self.apply_entry(&entry, ticket)?);
-                }
-                Work::Install(..) | Work::Lost(_) => {
-                    return Err("this state cannot be replaced".to_owned());
+                    batch.entries += u64::from(self.state.is_some());
+                    batch.completions.extend(self.apply_entry(&entry, ticket)?);
                 }
                 Work::Readable(tickets) => {
-                    let index = self.state.summary().applied;
-                    let completion =
-                        |ticket| Completion { ticket, index, outcome: Outcome::Readable };
-                    completions.extend(tickets.into_iter().map(completion));
+                    let applied = self.state.as_ref().map(|state| state.summary().applied);
+                    batch.completions.extend(tickets.into_iter().map(|ticket| match applied {
+                        Some(index) => Completion { ticket, index, outcome: Outcome::Readable },
+                        None => unanswered(ticket, self.applied.load(Ordering::Acquire)),
+                    }));
+                }
+                Work::Lost(why) => {
+                    self.close();
+                    self.states.set_lost(&why).map_err(Trouble::Fatal)?;
+                }
+                Work::Install(installed, waiting) => {
+                    let arrived = arrived.take().expect("a state to install comes with its work");
+                    batch.completions.extend(self.install(installed, arrived, waiting)?);
                 }
             }
         }
-        if entries > 0 {
-            self.metrics.applied_entries.add(entries);
-            self.publish()?;
-        }
-        self.completions.deliver(completions);
         Ok(())
     }
 
-    fn publish(&mut self) -> Result<(), String> {
-        let applied = self.state.summary().applied;
-        let summary = self.state.summary_bytes();
-        self.state.table_mut().publish(applied, summary);
+    /// The state cannot be read: the raft thread decides what becomes of that, and says so by a
+    /// [`Work::Lost`] that makes it durable.
+    fn lose(&mut self, why: String) {
+        self.close();
+        self.control.send(Control::StateLost(why)).ok();
+    }
+
+    fn close(&mut self) {
+        if let Some(state) = self.state.take()
+            && let Err(error) = state.into_table().close()
+        {
+            log::warn!("the state that is left behind did not close cleanly: {error}");
+        }
+    }
+
+    /// Switches to a state that stands complete beside the own one. The manifest is the switch; the
+    /// log follows when that is durable.
+    fn install(
+        &mut self,
+        installed: Installed,
+        arrived: Arrived,
+        waiting: Vec<(u64, Ticket)>,
+    ) -> Result<Vec<Completion>, Trouble> {
+        self.close();
+        let state = self.states.adopt(&installed, &arrived, &self.metrics)?;
+        self.applied.store(installed.index, Ordering::Release);
+        let session = self.states.session(&state);
+        let mut resolved = Resolved { session, ..Resolved::default() };
+        let mut completions = Vec::new();
+        for (seq, ticket) in waiting {
+            let known = session.and_then(|session| state.writes().lookup(session, seq));
+            if let Some(reply) = known.cloned() {
+                resolved.seqs.push(seq);
+                let outcome = Outcome::Written(reply);
+                completions.push(Completion { ticket, index: installed.index, outcome });
+            }
+        }
+        self.state = Some(state);
+        self.control.send(Control::Installed(installed, resolved)).ok();
+        Ok(completions)
+    }
+
+    fn publish(&mut self) -> Result<(), Trouble> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let applied = state.summary().applied;
+        let summary = state.summary_bytes();
+        state.table_mut().publish(applied, summary);
         self.applied.store(applied, Ordering::Release);
         self.maintain()
     }
 
     /// Begins a checkpoint when one is due.
-    fn maintain(&mut self) -> Result<(), String> {
-        if self.state.table_mut().maintain().map_err(|error| error.to_string())? {
-            let meta = self.state.meta_bytes();
-            self.state.table_mut().begin_checkpoint(meta);
+    fn maintain(&mut self) -> Result<(), Trouble> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        if state.table_mut().maintain()? {
+            let meta = state.meta_bytes();
+            state.table_mut().begin_checkpoint(meta);
         }
+        self.checkpointed.store(state.table().durable_checkpoint(), Ordering::Release);
         Ok(())
     }
 
@@ -118,15 +226,42 @@ impl Applier {
         &mut self,
         entry: &Entry,
         ticket: Option<Ticket>,
-    ) -> Result<Option<Completion>, String> {
-        let reply = apply_entry(&mut self.state, entry)
-            .map_err(|error| format!("entry {} cannot be applied: {error}", entry.index))?;
+    ) -> Result<Option<Completion>, Trouble> {
+        let Some(state) = &mut self.state else {
+            let index = self.applied.load(Ordering::Acquire);
+            return Ok(ticket.map(|ticket| unanswered(ticket, index)));
+        };
+        let reply = apply_entry(state, entry).map_err(|error| match error {
+            ApplyError::Store(error) => Trouble::from(error),
+            ApplyError::Command(error) => {
+                Trouble::Fatal(format!("entry {} cannot be applied: {error}", entry.index))
+            }
+        })?;
+        if let Payload::Configuration(configuration) = &entry.payload {
+            self.states.remember_members(entry.index, configuration);
+        }
+        if let Some(Reply::Digest(digest)) = reply {
+            self.control.send(Control::Digest(entry.index, digest)).ok();
+        }
         Ok(ticket.zip(reply).map(|(ticket, reply)| Completion {
             ticket,
             index: entry.index,
             outcome: Outcome::Written(reply),
         }))
     }
+}
+
+/// What came of the work so far, to be told when it is published.
+#[derive(Default)]
+struct Batch {
+    completions: Vec<Completion>,
+    entries: u64,
+}
+
+/// What is said to whoever waited for a state that is lost: the write is in the log, but what came of it
+/// this node cannot tell.
+fn unanswered(ticket: Ticket, index: u64) -> Completion {
+    Completion { ticket, index, outcome: Outcome::Failed(Failure::unknown(Reason::Unavailable)) }
 }
 
 /// Applies one entry to the state; gives a command's reply.

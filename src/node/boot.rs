@@ -1,15 +1,16 @@
 //! From a data directory to a replica: new cluster, new member, or restart.
 
-use bytes::Bytes;
+use std::time::Duration;
 
-use crate::config::NodeConfig;
+use crate::config::{DiskConfig, NodeConfig};
 use crate::ids::ClusterId;
 use crate::membership::Admission;
 use crate::raft::{
-    self, Boot, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload,
-    Stamp,
+    self, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload, Stamp,
 };
-use crate::storage::{DataDir, Identity, VoteFile, Wal, WalOptions, WalReader, WalWriter};
+use crate::replica::Options;
+use crate::state::Command;
+use crate::storage::{DataDir, Identity, VoteFile, Wal, WalOptions};
 
 /// Why a node cannot start; one line for people.
 #[derive(Debug, thiserror::Error)]
@@ -70,29 +71,22 @@ pub fn beginning(
     }
 }
 
-/// What is read from disk before the replica is made.
-pub struct Recovered {
-    /// What the core needs to know.
-    pub boot: Boot,
-    /// Of the log.
-    pub writer: WalWriter,
-    /// Of the log.
-    pub reader: WalReader,
-    /// Term and vote.
-    pub vote: VoteFile,
-}
-
 /// Makes the first node of a new cluster. The node id is written last: until then the directory
 /// counts as unused, and a crash on the way leaves nothing that could be taken for a member.
 ///
 /// # Errors
 /// When something cannot be written.
-pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<(), StartError> {
+pub fn bootstrap(
+    data: &mut DataDir,
+    info: &MemberInfo,
+    wall_ms: u64,
+    wal: WalOptions,
+) -> Result<(), StartError> {
     data.discard_unfinished().map_err(StartError::failed)?;
     let tag = data.identity().tag;
     let finished = Identity { cluster: Some(ClusterId::random()), epoch: 0, tag, node: Some(1) };
     let (mut writer, _, _) =
-        Wal::open(&data.log_dir(), &finished, WalOptions::default()).map_err(StartError::failed)?;
+        Wal::open(&data.log_dir(), &finished, wal).map_err(StartError::failed)?;
     let member = Member { role: MemberRole::Voter, info: info.clone() };
     let entry = Entry {
         index: 1,
@@ -100,7 +94,7 @@ pub fn bootstrap(data: &mut DataDir, info: &MemberInfo, wall_ms: u64) -> Result<
         stamp: Stamp { clock_ms: wall_ms, wall_ms },
         payload: Payload::Configuration(Configuration { members: [(1, member)].into() }),
     };
-    writer.append(&[entry], 1).map_err(StartError::failed)?;
+    writer.append(&[entry], 1);
     writer.sync().map_err(StartError::failed)?;
     let mut vote = VoteFile::open(&data.vote_dir(), &finished, 0).map_err(StartError::failed)?;
     vote.write(HardState { term: 1, vote: Some(1) }).map_err(StartError::failed)?;
@@ -141,88 +135,8 @@ pub fn hint(data: &DataDir) -> Result<Option<(Index, Configuration)>, StartError
     })
 }
 
-/// Opens log and vote and gathers what the core needs. `applied` and `configuration` are those of
-/// the checkpoint.
-///
-/// # Errors
-/// When something is damaged or cannot be read.
-pub fn recover(
-    data: &DataDir,
-    applied: Index,
-    configuration: Option<(Index, Bytes)>,
-) -> Result<Recovered, StartError> {
-    let identity = data.identity();
-    let id = identity.node.expect("a node that recovers was admitted");
-    let (writer, reader, recovered) =
-        Wal::open(&data.log_dir(), identity, WalOptions::default()).map_err(StartError::failed)?;
-    if let Some((path, offset)) = &recovered.torn {
-        log::info!(
-            "cut the torn end of {} at {offset}: it was never durable, so nobody was told of it",
-            path.display()
-        );
-    }
-    let vote = VoteFile::open(&data.vote_dir(), identity, recovered.last_term())
-        .map_err(StartError::failed)?;
-    if recovered.last_index < applied {
-        return Err(StartError::Failed(format!(
-            "the log in {} ends at {}, before the state's index {applied}: the log was lost; move \
-             the directory away and join again with an empty one",
-            data.log_dir().display(),
-            recovered.last_index
-        )));
-    }
-    let mut configurations = Vec::new();
-    if let Some((index, bytes)) = configuration {
-        let decoded = rmp_serde::from_slice(&bytes).map_err(|error| {
-            StartError::Failed(format!("the configuration in the state is damaged: {error}"))
-        })?;
-        if recovered.configurations.iter().all(|(at, _)| *at != index) {
-            configurations.push((index, decoded));
-        }
-    }
-    configurations.extend(recovered.configurations);
-    refuse_removed(data, id, &configurations, recovered.commit.max(applied))?;
-    let boot = Boot {
-        id,
-        hard_state: vote.state(),
-        configurations,
-        term_runs: recovered.term_runs,
-        last_index: recovered.last_index,
-        tail: recovered.tail,
-        commit: recovered.commit.max(applied),
-        last_clock_ms: recovered.last_clock_ms,
-        start: (0, 0),
-        recovering: false,
-    };
-    Ok(Recovered { boot, writer, reader, vote })
-}
-
-/// A node that knows it was taken out has nobody to talk to.
-fn refuse_removed(
-    data: &DataDir,
-    id: u64,
-    configurations: &[(Index, Configuration)],
-    commit: Index,
-) -> Result<(), StartError> {
-    let committed = configurations.iter().rev().find(|(index, _)| *index <= commit);
-    match committed {
-        Some((index, configuration)) if *index > id && !configuration.members.contains_key(&id) => {
-            Err(StartError::Failed(format!(
-                "this node was taken out of the cluster by entry {index}: to join again as a new \
-                 one, move {} away",
-                data.path().display()
-            )))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
 /// Options of the core from the pace that was asked for.
-#[must_use]
-pub fn raft_options(config: &NodeConfig) -> raft::Options {
-    let micros = |duration: std::time::Duration| {
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4).max(1)
-    };
+fn raft_options(config: &NodeConfig) -> raft::Options {
     let timing = config.timing;
     raft::Options {
         heartbeat: micros(timing.heartbeat),
@@ -230,4 +144,29 @@ pub fn raft_options(config: &NodeConfig) -> raft::Options {
         election_max: micros(timing.election_max),
         ..raft::Options::default()
     }
+}
+
+/// Sizes of the log's files from what the node may take of its disk.
+#[must_use]
+pub fn wal_options(disk: &DiskConfig) -> WalOptions {
+    let defaults = WalOptions::default();
+    let hurried_bytes = defaults.hurried_bytes.min(disk.segment_bytes / 4);
+    WalOptions { segment_bytes: disk.segment_bytes, hurried_bytes, ..defaults }
+}
+
+/// The bounds of the replica from what the node was told.
+#[must_use]
+pub fn replica_options(config: &NodeConfig) -> Options {
+    Options {
+        raft: raft_options(config),
+        understands: |command| Command::decode(command).is_ok(),
+        disk_stall_us: micros(config.disk.stall),
+        disk_exit_us: micros(config.disk.stall_exit),
+        audit: Some(Command::TakeDigest.encode()),
+        ..Options::default()
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4).max(1)
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::RwLock;
 
-use super::Status;
+use super::{ScrubStatus, Status};
 use crate::error::Failure;
 use crate::ids::Ticket;
 use crate::membership::Roster;
@@ -115,6 +115,8 @@ pub struct Client {
     pub metrics: Arc<Metrics>,
     /// The gossiped member list.
     pub roster: Roster,
+    /// The account of the scrub, and where one is asked for.
+    pub scrub: Arc<ScrubStatus>,
     requests: Sender<Request>,
     views: Views,
     status: Arc<RwLock<Arc<Status>>>,
@@ -133,7 +135,8 @@ impl Client {
         metrics: Arc<Metrics>,
     ) -> Self {
         let next_ticket = Arc::new(AtomicU64::new(1));
-        Self { completions, metrics, roster, requests, views, status, next_ticket }
+        let scrub = Arc::default();
+        Self { completions, metrics, roster, scrub, requests, views, status, next_ticket }
     }
 
     /// A ticket for the sink, never given out before in this process.
@@ -159,6 +162,13 @@ impl Client {
     #[must_use]
     pub fn view(&self) -> View {
         self.views.current()
+    }
+
+    /// Index and account of the newest state, from memory alone: no file is touched, not even to be
+    /// closed.
+    #[must_use]
+    pub fn applied(&self) -> (u64, Bytes) {
+        self.views.look(|view| (view.applied(), view.meta().clone()))
     }
 
     /// The raft thread's newest account of itself.

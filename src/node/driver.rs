@@ -14,19 +14,22 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, select};
 use parking_lot::RwLock;
 
+use super::applier::Job;
 use super::client::{Ask, Completion, Completions, Outcome, Request};
 use super::dial_back::DialBack;
 use super::log_reader::ReadDone;
-use super::log_writer::{LogDone, LogWrite};
+use super::log_writer::{LogCommand, LogDone, LogWrite};
 use super::peers::Peers;
 use super::publish::Publisher;
+use super::states::Arrived;
+use super::upkeep::Upkeep;
 use super::{Clock, Status};
 use crate::ids::ClusterId;
 use crate::membership::{GossipCommand, Reconciler, Roster};
 use crate::metrics::Metrics;
-use crate::raft::{self, Index, MemberInfo, Micros, NodeId, Persisted, RoleKind};
+use crate::raft::{self, Index, Installed, MemberInfo, Micros, NodeId, Persisted, RoleKind};
 use crate::replica::{
-    AdminRequest, Answer, Event, GuestId, LogRequest, PeerMessage, Replica, Work,
+    AdminRequest, Answer, Event, GuestId, LogRequest, PeerMessage, Replica, Resolved,
 };
 use crate::threads;
 use crate::transport::{self, Inbound, Lane};
@@ -43,6 +46,16 @@ const NAP_MAX: Duration = Duration::from_secs(1);
 pub enum Control {
     /// A joiner was dialled back and is what it says.
     JoinVerified(GuestId, MemberInfo),
+    /// A state came from another node, and stands beside the own one.
+    StateReady(Arrived),
+    /// The applier has switched to a state.
+    Installed(Installed, Resolved),
+    /// The state was found to be damaged.
+    StateLost(String),
+    /// The applier has taken the digest of the state as of this entry.
+    Digest(Index, u128),
+    /// Whether the file system, or the data directory's allowance, is nearly used up.
+    SpaceFull(bool),
     /// The node is about to stop: say so to whoever asks whether it is ready, and hand leadership
     /// over if it leads; the sender is told (by a drop) when it does not.
     HandOver(Sender<()>),
@@ -82,11 +95,11 @@ pub struct Outputs {
     /// To peers.
     pub transport: transport::Handle,
     /// To the log writer; bounded by the replica, in bytes.
-    pub log: Sender<LogWrite>,
+    pub log: Sender<LogCommand>,
     /// To the log reader; bounded by the replica, in number.
     pub log_read: Sender<LogRequest>,
     /// To the applier; bounded by the replica, in bytes.
-    pub apply: Sender<Vec<Work>>,
+    pub apply: Sender<Job>,
     /// To the fronts.
     pub completions: Completions,
     /// To the gossip thread.
@@ -123,6 +136,10 @@ pub struct Driver {
     pub dial_back: DialBack,
     /// Whom the transport is told to keep connections to.
     pub peers: Peers,
+    /// Purging, installing, room.
+    pub upkeep: Upkeep,
+    /// Why the log may lack something that was acknowledged, as found at the start.
+    pub recovering: Option<String>,
     /// The node is about to stop.
     pub stopping: bool,
 }
@@ -146,7 +163,7 @@ impl Driver {
     }
 
     fn run(mut self) {
-        let mut publisher = Publisher::new(self.cluster, self.name.clone());
+        let mut publisher = Publisher::new(self.cluster, self.name.clone(), self.recovering.take());
         let mut handing_over: Option<Sender<()>> = None;
         loop {
             self.carry_out();
@@ -265,6 +282,15 @@ impl Driver {
                 all.into_iter().for_each(|it: Persisted| self.replica.on_persisted(now, it));
                 Ok(())
             }
+            LogDone::Purged(start) => {
+                self.replica.on_purged(start);
+                Ok(())
+            }
+            LogDone::Full(full) => {
+                let full = self.upkeep.log_full(full);
+                self.replica.on_full(self.clock.now(), full);
+                Ok(())
+            }
             LogDone::Failed(why) => Err(why),
         }
     }
@@ -279,6 +305,25 @@ impl Driver {
         match control {
             Control::JoinVerified(guest, info) => {
                 self.replica.on_join(self.clock.now(), guest, info);
+            }
+            Control::StateReady(arrived) => {
+                if self.replica.on_state_ready(self.clock.now(), arrived.installed.clone()) {
+                    self.upkeep.arrived(arrived);
+                } else {
+                    self.upkeep.snapshots().cancel();
+                }
+            }
+            Control::Installed(installed, resolved) => {
+                self.upkeep.installed(installed.index);
+                self.replica.on_installed(self.clock.now(), installed, resolved);
+            }
+            Control::StateLost(why) => self.replica.on_state_lost(self.clock.now(), why),
+            Control::Digest(index, digest) => {
+                self.replica.on_digest(self.clock.now(), index, digest);
+            }
+            Control::SpaceFull(full) => {
+                let full = self.upkeep.space_full(full);
+                self.replica.on_full(self.clock.now(), full);
             }
             Control::HandOver(done) => {
                 self.stopping = true;
@@ -295,13 +340,23 @@ impl Driver {
         let effects = self.replica.effects();
         self.send(effects.messages);
         for (write, commit) in effects.writes {
-            self.outputs.log.send(LogWrite { write, commit }).ok();
+            self.outputs.log.send(LogCommand::Write(LogWrite { write, commit })).ok();
+        }
+        if let Some(purge) = self.upkeep.purge() {
+            self.outputs.log.send(purge).ok();
         }
         for request in effects.log_reads {
             self.outputs.log_read.send(request).ok();
         }
         if !effects.work.is_empty() {
-            self.outputs.apply.send(effects.work).ok();
+            let arrived = self.upkeep.take_arrived();
+            self.outputs.apply.send(Job::Work(effects.work, arrived)).ok();
+        }
+        if let Some(job) = self.upkeep.follow_up(self.replica.node()) {
+            self.outputs.apply.send(job).ok();
+        }
+        if let Some(fetch) = effects.fetch {
+            self.upkeep.snapshots().fetch(fetch);
         }
         self.complete(effects.answers);
         for (guest, reply) in effects.joins {

@@ -8,9 +8,13 @@
 //! | `apply` | the state machine | `applier` |
 //! | `transport` | peer connections | `crate::transport` |
 //! | `gossip` | the roster | `crate::membership` |
+//! | `snapshot`, `snapshot-work` | states on their way between nodes | `crate::snapshot` |
+//! | `scrub` | nothing; reads the state on disk now and then | `scrub` |
+//! | `space` | the reserve of the disk | `space` |
 //! | `http-n` | client connections | `crate::http` |
 
 mod applier;
+mod assemble;
 mod banner;
 mod boot;
 mod client;
@@ -23,15 +27,22 @@ pub mod log_reader;
 pub mod log_writer;
 mod peers;
 mod publish;
+mod recover;
 mod run;
 mod running;
+mod scrub;
+mod scrub_status;
+pub mod space;
+mod states;
 mod status;
+mod upkeep;
 
 pub use applier::apply_entry;
 pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
 pub use clock::Clock;
 pub use run::run;
+pub use scrub_status::{ScrubEnd, ScrubReport, ScrubStatus, ScrubWake};
 pub use status::{DiskHealth, MemberStatus, Phase, Status};
 
 /// The state as readers see it; named here for those who must not name the storage.

@@ -1,6 +1,6 @@
 //! What the raft thread shows of itself, and how often.
 
-use super::{MemberStatus, Phase, Status};
+use super::{DiskHealth, MemberStatus, Phase, Status};
 use crate::ids::ClusterId;
 use crate::raft::{Configuration, Index, MemberRole, Micros, NEVER, Node, NodeId, RoleKind, Term};
 use crate::replica::Replica;
@@ -11,7 +11,7 @@ const PAUSE_US: u64 = 5_000;
 const STALE_AFTER_US: u64 = 5_000_000;
 
 /// What is shown at once when it changes.
-type Essence = (Term, Phase, Option<NodeId>, Index, bool, bool);
+type Essence = (Term, Phase, Option<NodeId>, Index, bool, bool, DiskHealth, bool, bool);
 /// What changes with every write: last, durable and commit index, pending writes.
 type Numbers = (Index, Index, Index, usize);
 
@@ -19,6 +19,8 @@ type Numbers = (Index, Index, Index, usize);
 pub(super) struct Publisher {
     cluster: ClusterId,
     name: String,
+    /// Why this node was recovering at its start.
+    recovering: Option<String>,
     shown: Option<Essence>,
     shown_numbers: Numbers,
     shown_at: Micros,
@@ -28,10 +30,11 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(cluster: ClusterId, name: String) -> Self {
+    pub fn new(cluster: ClusterId, name: String, recovering: Option<String>) -> Self {
         Self {
             cluster,
             name,
+            recovering,
             shown: None,
             shown_numbers: Numbers::default(),
             shown_at: Micros(0),
@@ -71,6 +74,7 @@ impl Publisher {
             self.serving_stale = true;
         }
         let phase = if stopping { Phase::Stopping } else { phase(node) };
+        let disk = disk(replica);
         let essence = (
             node.term(),
             phase,
@@ -78,6 +82,9 @@ impl Publisher {
             node.configuration_index(),
             caught_up,
             self.serving_stale,
+            disk,
+            node.is_recovering(),
+            replica.state_lost().is_some(),
         );
         if self.shown == Some(essence) && now.0 < self.shown_at.0 + PAUSE_US {
             return None;
@@ -100,7 +107,10 @@ impl Publisher {
             caught_up,
             serving_stale: self.serving_stale,
             pending_writes: u64::try_from(replica.pending_writes()).unwrap_or(u64::MAX),
-            ..Status::default()
+            disk,
+            recovering: self.recovering.clone().filter(|_| node.is_recovering()),
+            state_lost: replica.state_lost().map(str::to_owned),
+            log_start: node.log_start().0,
         })
     }
 }
@@ -108,6 +118,16 @@ impl Publisher {
 fn numbers(replica: &Replica) -> Numbers {
     let node = replica.node();
     (node.last_index(), node.durable(), node.commit(), replica.pending_writes())
+}
+
+fn disk(replica: &Replica) -> DiskHealth {
+    if replica.disk_stalled() {
+        DiskHealth::Stalled
+    } else if replica.disk_full() {
+        DiskHealth::Full
+    } else {
+        DiskHealth::Ok
+    }
 }
 
 fn phase(node: &Node) -> Phase {
@@ -168,7 +188,7 @@ mod tests {
     #[test]
     fn who_stops_says_so_at_once() {
         let replica = replica();
-        let mut publisher = Publisher::new(ClusterId::default(), "n1".to_owned());
+        let mut publisher = Publisher::new(ClusterId::default(), "n1".to_owned(), None);
         let phase = |status: Option<Status>| status.map(|status| status.phase);
         assert_eq!(phase(publisher.next(Micros(1), &replica, false)), Some(Phase::Learner));
         assert_eq!(phase(publisher.next(Micros(2), &replica, false)), None, "nothing has changed");
@@ -178,7 +198,7 @@ mod tests {
     #[test]
     fn without_a_leader_it_serves_what_it_has_after_a_while() {
         let replica = replica();
-        let mut publisher = Publisher::new(ClusterId::default(), "n1".to_owned());
+        let mut publisher = Publisher::new(ClusterId::default(), "n1".to_owned(), None);
         let stale = |status: Option<Status>| status.map(|status| status.serving_stale);
         assert_eq!(stale(publisher.next(Micros(1), &replica, false)), Some(false));
         let later = Micros(1 + STALE_AFTER_US);

@@ -4,36 +4,25 @@
 //! take long, so that whoever looks sees why the node is not ready.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
-use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Mutex, RwLock};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use parking_lot::RwLock;
-
-use super::applier::Applier;
 use super::banner::Banner;
-use super::boot::{self, Beginning, Recovered, StartError};
-use super::dial_back::DialBack;
-use super::driver::{Driver, End, Inputs, Outputs};
+use super::boot::{self, Beginning, StartError};
+use super::driver::End;
 use super::listen::{self, Addresses, Listeners};
-use super::peers::{self, Peers};
-use super::running::Running;
-use super::{Client, Clock, Completions, Status, log_reader, log_writer};
+use super::recover::{self, OpenStore};
+use super::{Client, Clock, Completions, ScrubStatus, Status};
 use crate::config::{Front, NodeConfig};
 use crate::http;
-use crate::ids::{self, ClusterId};
-use crate::membership::{
-    Admission, FirstRoster, GossipCommand, GossipThread, JoinEnd, Reconciler, Roster, announce,
-    gossip_core, join,
-};
+use crate::ids;
+use crate::membership::{Admission, FirstRoster, JoinEnd, Roster, join};
 use crate::metrics::Metrics;
-use crate::raft::{Configuration, Index, MemberInfo};
-use crate::replica::{Options, Registration, Replica};
-use crate::state::{Command, State};
-use crate::storage::{Checkpoint, DataDir, Identity, Store, StoreOptions};
+use crate::raft::MemberInfo;
+use crate::snapshot;
+use crate::storage::{DataDir, Identity, StateDir, StoreOptions, Views};
 use crate::transport::{self, Hello, Inbound, Purpose};
 
 /// Requests of clients that may wait for the raft thread.
@@ -46,9 +35,6 @@ const GOSSIP_INBOX_MAX: usize = 256;
 const TINY_WORKERS: usize = 16;
 /// Questions of joiners that may wait.
 const GUESTS_MAX: usize = 64;
-/// How long a learner must have been abreast before it becomes a voter, in election timeouts.
-const STABLE_TIMEOUTS: u64 = 2;
-
 /// Runs a node until `stop` says so or something fatal happens.
 ///
 /// # Errors
@@ -79,29 +65,35 @@ fn is_loopback(listeners: &Listeners) -> bool {
 }
 
 /// Everything that exists before the node knows who it is.
-struct Node<'a> {
-    config: &'a NodeConfig,
-    data: DataDir,
-    info: MemberInfo,
-    on_loopback: bool,
-    chosen: Option<String>,
-    gossip_socket: std::net::UdpSocket,
-    metrics: Arc<Metrics>,
-    status: Arc<RwLock<Arc<Status>>>,
-    roster: Roster,
-    completions: Completions,
-    boot_nonce: u64,
-    store: Store,
-    checkpoint: Option<Checkpoint>,
-    requests: Receiver<super::Request>,
-    raft_inbox: Receiver<Inbound>,
-    gossip_inbox: Receiver<Inbound>,
-    guests: Receiver<Inbound>,
-    front: http::front::FrontHandle,
-    transport: transport::Handle,
-    transport_thread: JoinHandle<()>,
-    end: (Sender<End>, Receiver<End>),
-    first_roster: Option<FirstRoster>,
+pub(super) struct Node<'a> {
+    pub(super) config: &'a NodeConfig,
+    pub(super) data: Arc<DataDir>,
+    pub(super) info: MemberInfo,
+    pub(super) on_loopback: bool,
+    pub(super) chosen: Option<String>,
+    /// Until the gossip thread has it.
+    pub(super) gossip_socket: Option<std::net::UdpSocket>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) status: Arc<RwLock<Arc<Status>>>,
+    pub(super) roster: Roster,
+    pub(super) completions: Completions,
+    pub(super) boot_nonce: u64,
+    pub(super) state_dir: Arc<Mutex<StateDir>>,
+    pub(super) store_options: StoreOptions,
+    /// Until it is recovered.
+    pub(super) store: OpenStore,
+    pub(super) views: Views,
+    pub(super) scrub: Arc<ScrubStatus>,
+    pub(super) requests: Receiver<super::Request>,
+    pub(super) raft_inbox: Receiver<Inbound>,
+    pub(super) gossip_inbox: Receiver<Inbound>,
+    pub(super) states_inbox: Receiver<Inbound>,
+    pub(super) guests: Receiver<Inbound>,
+    pub(super) front: http::front::FrontHandle,
+    pub(super) transport: transport::Handle,
+    pub(super) transport_thread: JoinHandle<()>,
+    pub(super) end: (Sender<End>, Receiver<End>),
+    pub(super) first_roster: Option<FirstRoster>,
 }
 
 impl<'a> Node<'a> {
@@ -123,20 +115,21 @@ impl<'a> Node<'a> {
             peer: listeners.advertise,
             http: listeners.advertise_http,
         };
-        let (store, views, checkpoint) =
-            Store::open(&data.state_dir(), StoreOptions::default(), Arc::clone(&metrics))
-                .map_err(StartError::failed)?;
+        let mut state_dir = StateDir::open(data.path()).map_err(StartError::failed)?;
+        let (store_options, views) = (StoreOptions::default(), Views::default());
+        let store = recover::open_store(&mut state_dir, store_options, &views, &metrics)?;
         let status = Arc::new(RwLock::new(Arc::new(Status { name, ..Status::default() })));
         let (roster, completions) = (Roster::default(), Completions::default());
         let (requests_in, requests) = bounded(REQUESTS_MAX);
         let client = Client::new(
             requests_in,
-            views,
+            views.clone(),
             Arc::clone(&status),
             roster.clone(),
             completions.clone(),
             Arc::clone(&metrics),
         );
+        let scrub = Arc::clone(&client.scrub);
         let service = http::Service::new(
             client,
             http::Options {
@@ -154,10 +147,12 @@ impl<'a> Node<'a> {
         let (raft_in, raft_inbox) = bounded(INBOX_MAX);
         let (gossip_in, gossip_inbox) = bounded(GOSSIP_INBOX_MAX);
         let (guests_in, guests) = bounded(GUESTS_MAX);
+        let (states_in, states_inbox) = bounded(snapshot::INBOX_MAX);
         let (transport, transport_thread) = transport::start(
             transport::Config {
                 identity: wire_identity(data.identity(), boot_nonce),
                 guest_inbox: guests_in,
+                state_inbox: states_in,
             },
             listeners.peer,
             raft_in,
@@ -167,21 +162,25 @@ impl<'a> Node<'a> {
         .map_err(|error| StartError::Failed(format!("the transport cannot start: {error}")))?;
         Ok(Self {
             config,
-            data,
+            data: Arc::new(data),
             info,
             on_loopback,
             chosen: listeners.chosen,
-            gossip_socket: listeners.gossip,
+            gossip_socket: Some(listeners.gossip),
             metrics,
             status,
             roster,
             completions,
             boot_nonce,
+            state_dir: Arc::new(Mutex::new(state_dir)),
+            store_options,
             store,
-            checkpoint,
+            views,
+            scrub,
             requests,
             raft_inbox,
             gossip_inbox,
+            states_inbox,
             guests,
             front,
             transport,
@@ -224,7 +223,9 @@ impl<'a> Node<'a> {
         match beginning {
             Beginning::Restart => {}
             Beginning::Bootstrap => {
-                boot::bootstrap(&mut self.data, &self.info, Clock::start().now().wall_ms)?;
+                let (now, wal) = (Clock::start().now(), boot::wal_options(&self.config.disk));
+                let info = self.info.clone();
+                boot::bootstrap(self.own_data(), &info, now.wall_ms, wal)?;
             }
             Beginning::Join => match self.join(stop) {
                 Ok(admission) => self.admitted(&admission)?,
@@ -239,6 +240,11 @@ impl<'a> Node<'a> {
         Ok(true)
     }
 
+    /// The data directory, to change whose it is.
+    fn own_data(&mut self) -> &mut DataDir {
+        Arc::get_mut(&mut self.data).expect("no thread has it before the node is a member")
+    }
+
     fn admitted(&mut self, admission: &Admission) -> Result<(), StartError> {
         log::info!(
             "admitted as n{} by the configuration of entry {}, {} members",
@@ -247,7 +253,7 @@ impl<'a> Node<'a> {
             admission.configuration.members.len()
         );
         self.first_roster = Some(admission.roster.clone());
-        boot::admit(&mut self.data, admission)
+        boot::admit(self.own_data(), admission)
     }
 
     fn join(&self, stop: &Receiver<()>) -> Result<Admission, JoinEnd> {
@@ -255,170 +261,9 @@ impl<'a> Node<'a> {
         let hello = || Hello::new(identity, Purpose::Guest);
         join(&self.config.join, &hello, &self.info, stop)
     }
-
-    /// Recovers what the disk holds and starts the threads that need it.
-    fn start(self) -> Result<Running, StartError> {
-        let identity = *self.data.identity();
-        let cluster = identity.cluster.expect("a member knows its cluster");
-        let applied = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.applied);
-        let (state, configuration) = Self::state(self.store, self.checkpoint.as_ref(), cluster)?;
-        let Recovered { boot, writer, reader, vote } =
-            boot::recover(&self.data, applied, configuration)?;
-        let id = boot.id;
-        let newest = Self::newest(&self.data, &boot.configurations)?;
-        if let Some((index, configuration)) = &newest {
-            self.transport.set_peers(peers::members(configuration), *index);
-        }
-        let renamed = newest.as_ref().is_some_and(|(_, configuration)| {
-            configuration.members.get(&id).is_some_and(|member| member.info != self.info)
-        });
-
-        let clock = Clock::start();
-        let (log_in, log_out) = unbounded();
-        let (done_in, done_out) = unbounded();
-        let (read_in, read_out) = unbounded();
-        let (read_done_in, read_done_out) = unbounded();
-        let (work_in, work_out) = unbounded();
-        let (control_in, control_out) = unbounded();
-        let (gossip_in, gossip_out) = unbounded();
-        let applied_index = Arc::new(AtomicU64::new(applied));
-        let spawned = |error| StartError::Failed(format!("the system gives no thread: {error}"));
-
-        let log = log_writer::spawn(writer, vote, log_out, done_in, Arc::clone(&self.metrics))
-            .map_err(spawned)?;
-        let log_read = log_reader::spawn(reader, read_out, read_done_in).map_err(spawned)?;
-        let apply = Applier {
-            state,
-            work: work_out,
-            completions: self.completions.clone(),
-            applied: Arc::clone(&applied_index),
-            metrics: Arc::clone(&self.metrics),
-            end: self.end.0.clone(),
-        }
-        .spawn()
-        .map_err(spawned)?;
-
-        let command = Command::RegisterSession { node: id, nonce: self.boot_nonce }.encode();
-        let registration = Registration { nonce: self.boot_nonce, command };
-        let options = Options {
-            raft: boot::raft_options(self.config),
-            understands: |command| Command::decode(command).is_ok(),
-            ..Options::default()
-        };
-        let stable_us = STABLE_TIMEOUTS * options.raft.election_max;
-        let own_identity = wire_identity(&identity, self.boot_nonce);
-        let raft = Driver {
-            replica: Replica::new(options, boot, applied, None, registration, clock.now()),
-            clock,
-            cluster,
-            epoch: identity.epoch,
-            roster: self.roster.clone(),
-            inputs: Inputs {
-                requests: self.requests,
-                inbox: self.raft_inbox,
-                guests: self.guests,
-                log_done: done_out,
-                read_done: read_done_out,
-                control: control_out,
-                applied: applied_index,
-            },
-            outputs: Outputs {
-                transport: self.transport.clone(),
-                log: log_in,
-                log_read: read_in,
-                apply: work_in,
-                completions: self.completions,
-                gossip: gossip_in.clone(),
-                end: self.end.0,
-            },
-            status: self.status,
-            name: self.info.name.clone(),
-            metrics: Arc::clone(&self.metrics),
-            reconciler: Reconciler::new(stable_us),
-            dial_back: DialBack::new(
-                Box::new(move || Hello::new(own_identity, Purpose::Probe)),
-                control_in.clone(),
-            ),
-            peers: Peers::default(),
-            stopping: false,
-        }
-        .spawn()
-        .map_err(spawned)?;
-
-        let start = Instant::now();
-        let gossip = GossipThread {
-            core: gossip_core(cluster, id, &self.info, self.boot_nonce, start)
-                .map_err(StartError::Failed)?,
-            socket: self.gossip_socket,
-            start,
-            inbox: self.gossip_inbox,
-            commands: gossip_out,
-            transport: self.transport.clone(),
-            roster: self.roster,
-            metrics: self.metrics,
-            id,
-            first_roster: self.first_roster,
-        }
-        .spawn()
-        .map_err(spawned)?;
-        if let Some((_, configuration)) = newest {
-            if renamed {
-                let members = configuration.members.iter().filter(|(other, _)| **other != id);
-                let members = members.map(|(_, member)| member.info.peer.clone());
-                // Itself first: it may be the one that leads.
-                let own = std::iter::once(self.info.peer.clone());
-                let targets = own.chain(members).chain(self.config.join.iter().cloned()).collect();
-                announce(targets, Hello::new(own_identity, Purpose::Guest), self.info);
-            }
-            gossip_in.send(GossipCommand::Contacts(configuration)).ok();
-        }
-        Ok(Running {
-            _data: self.data,
-            front: self.front,
-            control: control_in,
-            gossip: gossip_in,
-            transport: self.transport,
-            threads: vec![gossip, raft, apply, log, log_read, self.transport_thread],
-            hand_over: self.config.timing.election_max * 2,
-            end: self.end.1,
-        })
-    }
-
-    /// The state as of the checkpoint, or an empty one, and the configuration it holds.
-    fn state(
-        store: Store,
-        checkpoint: Option<&Checkpoint>,
-        cluster: ClusterId,
-    ) -> Result<(State<Store>, Option<EncodedConfiguration>), StartError> {
-        let Some(checkpoint) = checkpoint else { return Ok((State::new(store, cluster), None)) };
-        let state = State::restore(store, &checkpoint.meta).map_err(StartError::failed)?;
-        if state.summary().cluster != cluster {
-            return Err(StartError::Failed(format!(
-                "the state belongs to cluster {}, the directory to {cluster}: these files were \
-                 mixed up",
-                state.summary().cluster
-            )));
-        }
-        let meta = state.meta();
-        let configuration = (meta.configuration_index, meta.configuration.clone());
-        Ok((state, (configuration.0 > 0).then_some(configuration)))
-    }
-
-    /// The members as far as this node knows before it hears from them.
-    fn newest(
-        data: &DataDir,
-        known: &[(Index, Configuration)],
-    ) -> Result<Option<(Index, Configuration)>, StartError> {
-        // A log that is still being received knows less than what was told at the admission.
-        let all = known.last().cloned().into_iter().chain(boot::hint(data)?);
-        Ok(all.max_by_key(|(index, _)| *index))
-    }
 }
 
-/// Index and bytes of the configuration in a checkpoint.
-type EncodedConfiguration = (Index, Bytes);
-
-fn wire_identity(identity: &Identity, boot_nonce: u64) -> transport::Identity {
+pub(super) fn wire_identity(identity: &Identity, boot_nonce: u64) -> transport::Identity {
     transport::Identity {
         cluster: identity.cluster.unwrap_or_default(),
         epoch: identity.epoch,

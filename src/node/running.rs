@@ -3,6 +3,8 @@
 //! Threads stop in the order in which work flows: leadership is handed over, the fronts answer what
 //! they took, then gossip, raft, applier and log end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,19 +12,47 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::boot::StartError;
 use super::driver::{Control, End};
+use super::scrub_status::ScrubStatus;
+use super::states::Stopper;
 use crate::http;
 use crate::membership::GossipCommand;
+use crate::snapshot;
 use crate::storage::DataDir;
+use crate::threads;
 use crate::transport;
+
+/// How long the threads may take to end, after leadership was handed over. A checkpoint may be on its
+/// way; but a thread that waits for a dead disk never ends.
+const STOP_MAX: Duration = Duration::from_secs(15);
+
+/// Ends the process after a while, whatever its threads wait for: what is not durable by then was not
+/// acknowledged.
+fn end_anyway(after: Duration) {
+    let ended = threads::spawn("stop", move || {
+        std::thread::sleep(after);
+        log::error!("the disk does not let this node stop: ending without it");
+        std::process::exit(1);
+    });
+    if let Err(error) = ended {
+        log::warn!("nothing watches whether this node stops: {error}");
+    }
+}
 
 /// A node that runs.
 pub(super) struct Running {
     /// Keeps the directory locked.
-    pub _data: DataDir,
+    pub _data: Arc<DataDir>,
     pub front: http::front::FrontHandle,
     pub control: Sender<Control>,
     pub gossip: Sender<GossipCommand>,
     pub transport: transport::Handle,
+    pub snapshots: snapshot::Handle,
+    /// The scrub, and what interrupts it.
+    pub scrub: (Arc<ScrubStatus>, Arc<AtomicBool>),
+    /// Ends a checkpoint that waits for room.
+    pub stopper: Stopper,
+    /// Its drop ends the thread `space`, which nobody waits for: it may hang with the disk.
+    pub _space: Sender<()>,
     /// In the order in which they end.
     pub threads: Vec<JoinHandle<()>>,
     pub hand_over: Duration,
@@ -54,6 +84,7 @@ impl Running {
 
     fn stop(self) {
         log::info!("stopping");
+        end_anyway(self.hand_over + STOP_MAX);
         let (done_in, done_out) = bounded(0);
         if self.control.send(Control::HandOver(done_in)).is_ok() {
             // Answered by the drop of the sender, as soon as this node does not lead.
@@ -62,6 +93,13 @@ impl Running {
         self.front.stop();
         self.gossip.send(GossipCommand::Stop).ok();
         self.control.send(Control::Stop).ok();
+        self.snapshots.stop();
+        let (scrub, interrupt) = self.scrub;
+        interrupt.store(true, Ordering::Relaxed);
+        scrub.stop();
+        if let Some(stopper) = &*self.stopper.lock() {
+            stopper.stop();
+        }
         self.transport.stop();
         for thread in self.threads {
             if thread.join().is_err() {

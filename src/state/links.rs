@@ -66,7 +66,7 @@ pub enum Link {
 /// When the store cannot be read or the row in it is damaged.
 pub fn lookup(rows: &(impl Rows + ?Sized), key: &str) -> Result<Option<Link>, StoreError> {
     let Some(row) = rows.get(&row_key(table::LINKS, key.as_bytes()))? else { return Ok(None) };
-    decode(&row).map(Some).map_err(|why| StoreError(format!("row of link {key}: {why}")))
+    decode(&row).map(Some).map_err(|why| StoreError::damaged(format!("row of link {key}: {why}")))
 }
 
 /// Whether a first path part belongs to the HTTP surface.
@@ -221,7 +221,7 @@ mod tests {
         for bytes in [&b"short"[..], &[9; 40]] {
             rows.put(&key, Bytes::copy_from_slice(bytes));
             let error = lookup(&rows, "abcdefgh").unwrap_err();
-            assert!(error.0.contains("abcdefgh"), "{error}");
+            assert!(error.to_string().contains("abcdefgh"), "{error}");
         }
     }
 

@@ -137,7 +137,8 @@ impl Queue {
         ledger.replace(&key_row(key.as_bytes()), encode(&kept))?;
         let mut place = now_ms.to_le_bytes().to_vec();
         place.extend_from_slice(key.as_bytes());
-        ledger.replace(&place_row(number), place.into())
+        ledger.insert(&place_row(number), place.into());
+        Ok(())
     }
 
     /// Forgets the oldest keys while they are too old or too many, a few at a time.
@@ -177,7 +178,8 @@ impl Queue {
         ledger: &Ledger<'_, impl Table>,
         number: u64,
     ) -> Result<(u64, Bytes), StoreError> {
-        let damaged = |what: &str| StoreError(format!("row of idempotency key {number}: {what}"));
+        let damaged =
+            |what: &str| StoreError::damaged(format!("row of idempotency key {number}: {what}"));
         let row = ledger.get(&place_row(number))?.ok_or_else(|| damaged("it is not there"))?;
         let (clock, _) = row.split_first_chunk().ok_or_else(|| damaged("it is cut short"))?;
         Ok((u64::from_le_bytes(*clock), row.slice(8..)))
@@ -203,7 +205,7 @@ fn encode(kept: &Kept) -> Bytes {
 }
 
 fn decode(row: &[u8]) -> Result<Kept, StoreError> {
-    let damaged = |what: &str| StoreError(format!("row of an idempotency key: {what}"));
+    let damaged = |what: &str| StoreError::damaged(format!("row of an idempotency key: {what}"));
     let Some((header, reply)) = row.split_first_chunk::<HEADER_LEN>() else {
         return Err(damaged("it is cut short"));
     };

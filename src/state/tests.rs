@@ -140,6 +140,9 @@ fn a_clients_key_is_forgotten_after_a_day_of_cluster_time() {
     assert_eq!(state.computed_rows_digest(), Ok(state.summary().rows_digest));
 }
 
+/// Something that happens to a state.
+type Change = fn(&mut State<MemoryStore>);
+
 #[test]
 fn taking_the_digest_changes_nothing_and_sees_everything() {
     let take = Command::TakeDigest.encode();
@@ -152,24 +155,24 @@ fn taking_the_digest_changes_nothing_and_sees_everything() {
     let Summary { applied, term, clock_ms, .. } = state.summary();
     assert_eq!(Summary { applied, term, clock_ms, ..before.summary() }, state.summary());
     // What any number, row or remembered write does to it.
-    let digest = |change: &dyn Fn(&mut State<MemoryStore>)| {
+    let digest = |change: Change| {
         let mut other = before.clone();
         change(&mut other);
         let index = other.summary().applied + 1;
         other.apply_command(at(index), none, &take).unwrap()
     };
-    assert_eq!(digest(&|_| {}), reply);
-    let changes: [&dyn Fn(&mut State<MemoryStore>); 10] = [
-        &|state| state.apply_noop(at(9)),
-        &|state| state.meta.summary.revision += 1,
-        &|state| state.meta.summary.links += 1,
-        &|state| state.meta.summary.cluster_version += 1,
-        &|state| state.meta.summary.rows_digest.add(b"\x01key", b"value"),
-        &|state| state.meta.once.first += 1,
-        &|state| state.meta.once.next += 1,
-        &|state| state.meta.once.oldest_ms += 1,
-        &|state| state.meta.configuration_index += 1,
-        &|state| state.meta.configuration = "three nodes".into(),
+    assert_eq!(digest(|_| {}), reply);
+    let changes: [Change; 10] = [
+        |state| state.apply_noop(at(9)),
+        |state| state.meta.summary.revision += 1,
+        |state| state.meta.summary.links += 1,
+        |state| state.meta.summary.cluster_version += 1,
+        |state| state.meta.summary.rows_digest.add(b"\x01key", b"value"),
+        |state| state.meta.once.first += 1,
+        |state| state.meta.once.next += 1,
+        |state| state.meta.once.oldest_ms += 1,
+        |state| state.meta.configuration_index += 1,
+        |state| state.meta.configuration = "three nodes".into(),
     ];
     for (number, change) in changes.into_iter().enumerate() {
         assert_ne!(digest(change), reply, "change {number} is not seen");

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crc32c::crc32c;
 
 use super::files;
+use super::recovering::RecoveringMark;
 use crate::ids::{ClusterId, Id128, InstanceTag};
 
 const LOCK: &str = "LOCK";
@@ -148,7 +149,7 @@ impl Identity {
 }
 
 /// `N` bytes at an offset that the caller has checked.
-fn word<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn word<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     *bytes[at..].first_chunk().expect("the caller checked the length")
 }
 
@@ -252,6 +253,36 @@ impl DataDir {
         write_identity(&self.path, &identity)?;
         self.identity = identity;
         Ok(())
+    }
+
+    /// The mark of a node that may have lost something it acknowledged.
+    #[must_use]
+    pub fn recovering_mark(&self) -> RecoveringMark {
+        RecoveringMark::in_dir(&self.path)
+    }
+
+    /// Why this node is recovering: it may have lost something it acknowledged. None when it is not.
+    ///
+    /// # Errors
+    /// When the mark is there and cannot be read.
+    pub fn recovering(&self) -> Result<Option<String>, OpenError> {
+        self.recovering_mark().read()
+    }
+
+    /// Writes down durably that this node may have lost something it acknowledged, and why.
+    ///
+    /// # Errors
+    /// When it cannot be written; an older mark then stands.
+    pub fn set_recovering(&self, why: &str) -> Result<(), OpenError> {
+        self.recovering_mark().set(why)
+    }
+
+    /// Takes the mark away, durably: this node has again all that it ever acknowledged.
+    ///
+    /// # Errors
+    /// When that fails; whether the mark stands is unknown then.
+    pub fn clear_recovering(&self) -> Result<(), OpenError> {
+        self.recovering_mark().clear()
     }
 
     /// Where the node listened last, as it wrote it down; none if it never did.

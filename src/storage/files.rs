@@ -20,11 +20,36 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// When any step fails; the old file then still stands.
 pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = dir.join(temporary_name(name));
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, dir.join(name))?;
+    let written = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, dir.join(name))
+    };
+    if let Err(error) = written() {
+        // A full disk is not made fuller; the error itself is what counts.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
     sync_dir(dir)
+}
+
+/// Takes `dir/name` away, durably; without one there is nothing to do.
+///
+/// # Errors
+/// When the system says no.
+pub fn remove(dir: &Path, name: &str) -> io::Result<()> {
+    match fs::remove_file(dir.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
+    sync_dir(dir)
+}
+
+/// Whether an error means that the disk has no room (for this user).
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// What a half-written `name` is called.

@@ -4,6 +4,9 @@
 //! there are two copies, both written and synced before anybody hears of the vote; a damaged one is
 //! replaced by the other, and when both are damaged the node has lost its disk: it must come back as
 //! a new node, never under its old id.
+//!
+//! A copy is a few bytes, written when the node starts and overwritten in place from then on: a vote
+//! needs no new room, so a node goes on voting when its disk is full.
 
 use std::fs::{self, File};
 use std::io;
@@ -97,16 +100,19 @@ impl VoteFile {
         let paths = NAMES.map(|name| dir.join(name));
         let found = [read(&paths[0], identity)?, read(&paths[1], identity)?];
         let (version, state) = choose(&found, dir, last_term)?;
-        let open = |path: &PathBuf| {
+        let version = version + 1;
+        let bytes = encode(identity, version, &state);
+        // One after the other: that the second copy is there says that the first is whole.
+        let make = |path: &PathBuf| {
             let mut options = File::options();
             let file = options.read(true).write(true).create(true).truncate(false).open(path);
-            file.map(|file| (path.clone(), file)).map_err(io("open", path))
+            let file = file.map_err(io("open", path))?;
+            write(path, &file, &bytes)?;
+            Ok((path.clone(), file))
         };
-        let copies = [open(&paths[0])?, open(&paths[1])?];
-        let mut vote = Self { copies, identity: *identity, version, state, failed: false };
-        vote.write(state)?;
+        let copies = [make(&paths[0])?, make(&paths[1])?];
         files::sync_dir(dir).map_err(io("sync", dir))?;
-        Ok(vote)
+        Ok(Self { copies, identity: *identity, version, state, failed: false })
     }
 
     /// Term and vote as of the last write.
@@ -127,14 +133,19 @@ impl VoteFile {
         self.version += 1;
         let bytes = encode(&self.identity, self.version, &state);
         for (path, file) in &self.copies {
-            let io = |action| move |source| VoteError::Io { action, path: path.clone(), source };
-            file.write_all_at(&bytes, 0).map_err(io("write"))?;
-            file.sync_all().map_err(io("sync"))?;
+            write(path, file, &bytes)?;
         }
         self.state = state;
         self.failed = false;
         Ok(())
     }
+}
+
+/// Makes one copy durable.
+fn write(path: &Path, file: &File, bytes: &[u8; LEN]) -> Result<(), VoteError> {
+    let io = |action| move |source| VoteError::Io { action, path: path.to_owned(), source };
+    file.write_all_at(bytes, 0).map_err(io("write"))?;
+    file.sync_all().map_err(io("sync"))
 }
 
 /// The copy to go on with.

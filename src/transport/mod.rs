@@ -13,7 +13,8 @@
 //! megabytes in a socket buffer. Both nodes dial, for ever, and of two dials that cross the one from
 //! the smaller id stays (`peer`). A connection begins with a handshake (`handshake`) that is accepted
 //! only for the exact identity of a member (`admission`); then both send frames (`frame`). Frames go
-//! by their service number to one of two inboxes.
+//! by their service number to one of three inboxes, so that a state on its way to another node never
+//! stands in the way of consensus.
 //!
 //! The thread that has something to send writes it itself (`link`); this module's own thread, named
 //! `transport`, reads, dials, and goes on with what a full socket did not take (`poll`).
@@ -75,6 +76,8 @@ pub enum Service {
     Raft = 1,
     /// The exchange of whole member lists.
     Gossip = 2,
+    /// States on their way from one node to another. (3 is the guests'.)
+    State = 4,
 }
 
 /// The service number of guests' questions and of the answers to them.
@@ -164,6 +167,8 @@ pub struct Config {
     pub identity: Identity,
     /// Where the questions of guests go.
     pub guest_inbox: Sender<Inbound>,
+    /// Where messages about whole states go; small, since each may carry a piece of one.
+    pub state_inbox: Sender<Inbound>,
 }
 
 /// Starts the transport on a bound listener: its thread, and one that resolves names.
@@ -182,8 +187,12 @@ pub fn start(
     metrics: Arc<Metrics>,
 ) -> io::Result<(Handle, JoinHandle<()>)> {
     listener.set_nonblocking(true)?;
-    let inboxes =
-        stream::Inboxes { raft: raft_inbox, gossip: gossip_inbox, guests: config.guest_inbox };
+    let inboxes = stream::Inboxes {
+        raft: raft_inbox,
+        gossip: gossip_inbox,
+        guests: config.guest_inbox,
+        states: config.state_inbox,
+    };
     let poller = Poller::new(config.identity, listener, inboxes, metrics)?;
     let handle = Handle { shared: poller.shared() };
     let thread = threads::spawn("transport", move || poller.run())?;

@@ -24,6 +24,7 @@ pub(super) struct Inboxes {
     pub raft: Sender<Inbound>,
     pub gossip: Sender<Inbound>,
     pub guests: Sender<Inbound>,
+    pub states: Sender<Inbound>,
 }
 
 impl Inboxes {
@@ -31,6 +32,7 @@ impl Inboxes {
         let inbox = match frame.service {
             service if service == Service::Raft as u8 => &self.raft,
             service if service == Service::Gossip as u8 => &self.gossip,
+            service if service == Service::State as u8 => &self.states,
             _ => return metrics.inbox_dropped.inc(),
         };
         // A quarter is kept for the control lane, so that appends do not crowd out heartbeats.

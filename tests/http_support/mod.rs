@@ -1,5 +1,10 @@
 //! A node's stand-in behind the real HTTP surface, and a client that says exactly what it is told.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part of it")]
+#![allow(
+    dead_code,
+    unused_macros,
+    clippy::unwrap_used,
+    reason = "each test file uses its part of it"
+)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,6 +25,18 @@ use bowline::storage::Store;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
+
+/// Each function is a test of both fronts.
+macro_rules! both_fronts {
+    ($($name:ident),* $(,)?) => {
+        mod mio {
+            $(#[test] fn $name() { super::$name(super::Front::Mio); })*
+        }
+        mod tiny_http {
+            $(#[test] fn $name() { super::$name(super::Front::Tiny); })*
+        }
+    };
+}
 
 /// How the node behaves.
 #[derive(Clone, Debug, Default)]
@@ -329,6 +346,16 @@ impl Api {
     pub fn put(&self, url: &str) -> Answer {
         self.ask("PUT", "/", url)
     }
+
+    /// Shortens a URL under an idempotency key.
+    pub fn put_under(&self, key: &str, url: &str) -> Answer {
+        self.ask_with("PUT", "/", &format!("Idempotency-Key: {key}\r\n"), url)
+    }
+
+    /// One request with more header lines, each ended, on a connection of its own.
+    pub fn ask_with(&self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+        self.connect().ask_with(method, target, headers, body)
+    }
 }
 
 /// A connection that sends what it is told, byte for byte.
@@ -371,11 +398,16 @@ impl Wire {
     }
 
     pub fn ask(&mut self, method: &str, target: &str, body: &str) -> Answer {
+        self.ask_with(method, target, "", body)
+    }
+
+    pub fn ask_with(&mut self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
         let length = match body.len() {
             0 => String::new(),
             length => format!("Content-Length: {length}\r\n"),
         };
-        self.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{length}\r\n{body}"));
+        let lines = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{headers}{length}");
+        self.send(format!("{lines}\r\n{body}"));
         self.answer_to(method)
     }
 
@@ -439,4 +471,26 @@ impl Wire {
             Err(error) => panic!("the server does not answer: {error}"),
         }
     }
+}
+
+/// Checks that an answer is a well-formed problem document with this status.
+pub fn problem(answer: &Answer, status: u16) -> serde_json::Value {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
+    assert!(answer.body.ends_with("}\n"));
+    let json = answer.json();
+    assert_eq!(json["status"], status);
+    assert!(json["title"].is_string() && json["detail"].is_string());
+    let retry_after = match status {
+        503 => Some("1"),
+        507 => Some("10"),
+        _ => None,
+    };
+    assert_eq!(answer.header("Retry-After"), retry_after);
+    json
+}
+
+/// The index that an answer was made from.
+pub fn index(answer: &Answer) -> u64 {
+    answer.header("X-Bowline-Index").unwrap().parse().unwrap()
 }

@@ -76,13 +76,15 @@ fn messages_go_to_the_inbox_of_their_service_and_several_leave_together() {
     let large = Bytes::from(vec![5; 2 << 20]);
     let batch = [
         (Service::Gossip, Bytes::from_static(b"members")),
+        (Service::State, Bytes::from_static(b"rows")),
         (Service::Raft, large.clone()),
         (Service::Raft, Bytes::new()),
     ];
     eventually("the bulk lane", || a.handle.send(2, Lane::Bulk, Service::Raft, Bytes::new()));
-    assert_eq!(a.handle.send_many(2, Lane::Bulk, batch), 3);
+    assert_eq!(a.handle.send_many(2, Lane::Bulk, batch), 4);
     let message = |body| Inbound::Message { from: 1, body };
     assert_eq!(b.gossip.recv_timeout(DEADLINE), Ok(message(Bytes::from_static(b"members"))));
+    assert_eq!(b.states.recv_timeout(DEADLINE), Ok(message(Bytes::from_static(b"rows"))));
     wait_for(&b.raft, |event| *event == message(large.clone()));
     wait_for(&b.raft, |event| *event == message(Bytes::new()));
 }

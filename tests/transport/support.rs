@@ -36,6 +36,7 @@ pub struct Node {
     pub raft: Receiver<Inbound>,
     pub gossip: Receiver<Inbound>,
     pub guests: Receiver<Inbound>,
+    pub states: Receiver<Inbound>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,12 +58,13 @@ impl Node {
         let (guest_inbox, guests) = bounded(100);
         let metrics = Arc::new(Metrics::default());
         let addr = listener.local_addr().unwrap();
-        let config = Config { identity, guest_inbox };
+        let (state_inbox, states) = bounded(32);
+        let config = Config { identity, guest_inbox, state_inbox };
         let (handle, thread) =
             transport::start(config, listener, raft_inbox, gossip_inbox, Arc::clone(&metrics))
                 .unwrap();
         let thread = Some(thread);
-        Self { identity, addr, handle, metrics, raft, gossip, guests, thread }
+        Self { identity, addr, handle, metrics, raft, gossip, guests, states, thread }
     }
 
     pub fn as_peer(&self) -> Peer {

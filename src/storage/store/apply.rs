@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub use super::checkpointer::Stopper as StoreStopper;
 use super::checkpointer::{Checkpointer, Written};
-use super::disk::Checkpoint;
+use super::disk::{Checkpoint, Disk};
 use super::layer::Value;
 use super::view::{Layers, View, Views};
 use super::{Rows, StoreError, Table, assert_row_key};
@@ -56,6 +57,8 @@ pub struct Store {
     views: Views,
     /// None for a store without a disk.
     checkpointer: Option<Checkpointer>,
+    /// The running checkpoint was told not to wait for room: there are no more.
+    given_up: bool,
 }
 
 impl Store {
@@ -70,29 +73,74 @@ impl Store {
         options: StoreOptions,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Views, Option<Checkpoint>), StoreError> {
-        let (checkpointer, disk) = Checkpointer::start(dir, &options)?;
-        let checkpoint = disk.checkpoint()?;
+        let views = Views::default();
+        let (store, checkpoint) = Self::open_in(dir, options, metrics, views.clone())?;
+        Ok((store, views, checkpoint))
+    }
+
+    /// As [`Store::open`], for readers that are there already: from now on they see this state. The
+    /// store that published for them before must be closed.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; the readers then see what they saw.
+    ///
+    /// # Panics
+    /// When the checkpoint is older than what the readers see.
+    pub fn open_in(
+        dir: &Path,
+        options: StoreOptions,
+        metrics: Arc<Metrics>,
+        views: Views,
+    ) -> Result<(Self, Option<Checkpoint>), StoreError> {
+        let (checkpointer, disk) = Checkpointer::start(dir, &options, Arc::clone(&metrics))?;
+        let checkpoint = disk.checkpoint().cloned();
         let layers = Layers { disk: Some(disk), ..Layers::default() };
-        let mut store = Self::new(options, metrics, layers);
+        let mut store = Self::new(options, metrics, layers, views);
         store.checkpointer = Some(checkpointer);
         if let Some(checkpoint) = &checkpoint {
             store.applied = checkpoint.applied;
             store.meta = checkpoint.meta.clone();
         }
+        let seen = store.views.current().applied();
+        assert!(store.applied >= seen, "a state as of {} after {seen}", store.applied);
         store.publish_layers();
-        let views = store.views.clone();
-        Ok((store, views, checkpoint))
+        Ok((store, checkpoint))
+    }
+
+    /// Builds a state in `dir`, where there is none, from all its rows in the order of their keys.
+    /// When this returns it is durable and can be opened. Memory stays flat however many there are.
+    ///
+    /// # Errors
+    /// The first that a row is, or when the state cannot be written; what was begun is then of no use.
+    ///
+    /// # Panics
+    /// When rows are not in order, or a key is none for a row.
+    pub fn build<E: From<StoreError>>(
+        dir: &Path,
+        options: StoreOptions,
+        checkpoint: &Checkpoint,
+        rows: impl IntoIterator<Item = Result<(Bytes, Bytes), E>>,
+    ) -> Result<(), E> {
+        let disk = Disk::open(dir, &options)?;
+        let rows = rows.into_iter().map(|row| {
+            let (key, value) = row?;
+            assert_row_key(&key);
+            Ok((key, Some(value)))
+        });
+        disk.ingest::<E>(checkpoint, rows)?;
+        // Moves the run to where the oldest rows belong, so that no later merge begins with all of it.
+        Ok(disk.merge()?)
     }
 
     /// An empty state that is never checkpointed, for tests of what reads and writes it.
     #[must_use]
     pub fn in_memory() -> (Self, Views) {
-        let store = Self::new(StoreOptions::default(), Arc::default(), Layers::default());
-        let views = store.views.clone();
+        let (layers, views) = (Layers::default(), Views::default());
+        let store = Self::new(StoreOptions::default(), Arc::default(), layers, views.clone());
         (store, views)
     }
 
-    fn new(options: StoreOptions, metrics: Arc<Metrics>, layers: Layers) -> Self {
+    fn new(options: StoreOptions, metrics: Arc<Metrics>, layers: Layers, views: Views) -> Self {
         Self {
             options,
             metrics,
@@ -103,8 +151,9 @@ impl Store {
             changed: false,
             durable: 0,
             checkpointed_at: Instant::now(),
-            views: Views::default(),
+            views,
             checkpointer: None,
+            given_up: false,
         }
     }
 
@@ -130,19 +179,21 @@ impl Store {
     /// Takes over a checkpoint that is done, and tells whether the next one is due:
     /// [`Store::begin_checkpoint`] begins it. To be called after each [`Store::publish`], and now and
     /// then when nothing is applied. When far more was written than a running checkpoint can keep up
-    /// with, this waits for it, and counts that.
+    /// with, this waits for it, and counts that; what else would wait for ever on a full disk is ended
+    /// by [`Store::stopper`].
     ///
     /// # Errors
-    /// When a checkpoint failed: the node must stop.
+    /// When a checkpoint failed: the node must stop, or fetch the state anew if it is damaged.
     pub fn maintain(&mut self) -> Result<bool, StoreError> {
         let Some(checkpointer) = &self.checkpointer else { return Ok(false) };
-        if self.layers.frozen.is_some()
-            && let Some(written) = checkpointer.poll()?
+        if self.is_writing()
+            && let Some(report) = checkpointer.poll()
         {
-            self.adopt(written);
+            self.adopt(report?);
         }
         let limit = self.options.checkpoint_bytes;
-        if self.layers.frozen.is_some() && self.layers.recent.bytes() > BACKLOG_FACTOR * limit {
+        let backlog = self.layers.recent.bytes();
+        if self.is_writing() && backlog > limit.saturating_mul(BACKLOG_FACTOR) {
             self.metrics.apply_pauses.inc();
             self.finish()?;
         }
@@ -167,7 +218,7 @@ impl Store {
     }
 
     /// Makes a checkpoint of all that is published, with the bytes of the last publication as its
-    /// meta, and waits until it is durable.
+    /// meta, and waits until it is durable, or until it is given up ([`Store::stopper`]).
     ///
     /// # Errors
     /// When it failed: the node must stop.
@@ -187,13 +238,29 @@ impl Store {
         self.durable
     }
 
-    /// Waits for a running checkpoint and lets go of the disk. What was not checkpointed is in the log.
-    /// The directory can be opened again when the last [`View`] of it is gone too.
+    /// What makes a checkpoint give up that waits for room on a full disk, so that whoever waits for
+    /// it does not wait for ever: for a node that stops. None for a store without a disk.
+    #[must_use]
+    pub fn stopper(&self) -> Option<StoreStopper> {
+        self.checkpointer.as_ref().map(|it| it.stopper().clone())
+    }
+
+    /// Waits for a running checkpoint, unless that waits for room, and lets go of the disk. What was
+    /// not checkpointed is in the log. The directory can be opened again when the last [`View`] of it
+    /// is gone too.
     ///
     /// # Errors
     /// When the running checkpoint failed.
     pub fn close(mut self) -> Result<(), StoreError> {
+        if let Some(stopper) = self.stopper() {
+            stopper.stop();
+        }
         self.finish()
+    }
+
+    /// A checkpoint is being written.
+    fn is_writing(&self) -> bool {
+        self.layers.frozen.is_some() && !self.given_up
     }
 
     /// Hands what is published to the checkpoint thread, if it is free and there is anything new.
@@ -213,16 +280,20 @@ impl Store {
     /// Waits for a running checkpoint.
     fn finish(&mut self) -> Result<(), StoreError> {
         if let Some(checkpointer) = &self.checkpointer
-            && self.layers.frozen.is_some()
+            && self.is_writing()
         {
-            let written = checkpointer.wait()?;
-            self.adopt(written);
+            let report = checkpointer.wait()?;
+            self.adopt(report);
         }
         Ok(())
     }
 
     /// Reads from the new checkpoint what was in memory.
-    fn adopt(&mut self, written: Written) {
+    fn adopt(&mut self, written: Option<Written>) {
+        let Some(written) = written else {
+            self.given_up = true;
+            return;
+        };
         self.metrics.checkpoints.inc();
         self.metrics.checkpoint_time.observe(written.took);
         self.durable = written.applied;

@@ -1,8 +1,11 @@
-//! The thread that writes checkpoints, one at a time.
+//! The threads that write checkpoints, one at a time, and merge them in the background.
 //!
-//! It lowers its own priority before it opens the disk, and what fjall does in the background inherits
-//! that: on a machine with few cores the merging of runs would otherwise keep the log's thread
-//! waiting for a core after its sync is done.
+//! They lower their own priority: on a machine with few cores the merging of runs would otherwise
+//! keep the log's thread waiting for a core after its sync is done.
+//!
+//! A disk without room is no failure. What was not checkpointed is in the log, so the writing waits,
+//! and looks again each second; merging is left for the next time. Each attempt writes files of its
+//! own from the beginning, so nothing that a failed one has written is ever relied on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,18 +13,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-
+use parking_lot::Mutex;
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
 use super::disk::{Checkpoint, Disk, DiskView};
 use super::layer::Layer;
-use super::{StoreError, StoreOptions};
+use super::{StoreError, StoreErrorKind, StoreOptions};
+use crate::metrics::Metrics;
 use crate::threads;
 
-/// How much the thread gives way to others, as `nice` counts: about a third of an equal share, since
+/// How much the threads give way to others, as `nice` counts: about a third of an equal share, since
 /// with much less the merging would not keep up with a node that is busy for long.
 const NICE: i32 = 5;
+/// How often a full disk is looked at.
+const POLL: Duration = Duration::from_secs(1);
 
 /// Work for the thread.
 enum Job {
@@ -41,37 +47,69 @@ pub struct Written {
     pub took: Duration,
 }
 
-/// Handle of the thread `checkpoint`.
+/// What became of a checkpoint: none when it was given up for want of room.
+type Report = Result<Option<Written>, StoreError>;
+
+/// Makes a checkpoint that waits for room give up; also from another thread.
+#[derive(Clone)]
+pub struct Stopper(Sender<()>);
+
+impl Stopper {
+    /// Gives up the waiting, now and from now on.
+    pub fn stop(&self) {
+        // When there is one already, that is enough.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Handle of the threads `checkpoint` and `merge`.
 pub struct Checkpointer {
     jobs: Option<Sender<Job>>,
-    written: Receiver<Result<Written, StoreError>>,
+    reports: Receiver<Report>,
+    stopper: Stopper,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpointer {
-    /// Starts the thread and opens the tree in `path`, which is returned as it stands.
-    pub fn start(path: &Path, options: &StoreOptions) -> Result<(Self, DiskView), StoreError> {
+    /// Starts the threads and opens the tree in `path`, which is returned as it stands.
+    pub fn start(
+        path: &Path,
+        options: &StoreOptions,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, DiskView), StoreError> {
         // One layer to write and one to forget, at most.
         let (jobs, work) = bounded(2);
-        let (done, written) = bounded(1);
+        let (done, reports) = bounded(1);
+        let (stop, stopped) = bounded(1);
         let (tell, opened) = bounded(1);
         let (path, options) = (path.to_owned(), *options);
         let run = move || {
-            // A courtesy: where it is not allowed, checkpoints are as quick and only less polite.
-            let _ = setpriority_process(Some(gettid()), NICE);
-            match Disk::open(&path, &options) {
-                Ok(disk) => {
-                    let _ = tell.send(Ok(disk.snapshot()));
-                    run(&disk, &work, &done);
-                }
+            be_polite();
+            let disk = Disk::open(&path, &options).and_then(|disk| {
+                let view = disk.snapshot()?;
+                Ok((disk, view))
+            });
+            let (disk, view) = match disk {
+                Ok(disk) => disk,
                 Err(error) => {
                     let _ = tell.send(Err(error));
+                    return;
                 }
-            }
+            };
+            let disk = Arc::new(disk);
+            let merger = match Merger::start(Arc::clone(&disk), Arc::clone(&metrics)) {
+                Ok(merger) => merger,
+                Err(error) => {
+                    let _ = tell.send(Err(error));
+                    return;
+                }
+            };
+            let _ = tell.send(Ok(view));
+            Writer { disk, merger, metrics, stopped }.run(&work, &done);
         };
-        let thread = threads::spawn("checkpoint", run)
-            .map_err(|error| StoreError(format!("cannot start the checkpoint thread: {error}")))?;
-        let this = Self { jobs: Some(jobs), written, thread: Some(thread) };
+        let thread = spawn("checkpoint", run)?;
+        let stopper = Stopper(stop);
+        let this = Self { jobs: Some(jobs), reports, stopper, thread: Some(thread) };
         let disk = opened.recv().unwrap_or_else(|_| Err(gone()))?;
         Ok((this, disk))
     }
@@ -87,17 +125,22 @@ impl Checkpointer {
     }
 
     /// The report of the checkpoint that was begun; none yet if it is still being written.
-    pub fn poll(&self) -> Result<Option<Written>, StoreError> {
-        match self.written.try_recv() {
-            Ok(written) => written.map(Some),
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(gone()),
+    pub fn poll(&self) -> Option<Report> {
+        match self.reports.try_recv() {
+            Ok(report) => Some(report),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(gone())),
         }
     }
 
     /// Waits for that report.
-    pub fn wait(&self) -> Result<Written, StoreError> {
-        self.written.recv().unwrap_or_else(|_| Err(gone()))
+    pub fn wait(&self) -> Report {
+        self.reports.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// What ends the waiting for room.
+    pub fn stopper(&self) -> &Stopper {
+        &self.stopper
     }
 
     /// A thread that is gone says so in its report, so nobody is told here.
@@ -110,6 +153,7 @@ impl Checkpointer {
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.jobs = None;
+        self.stopper.stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -117,27 +161,133 @@ impl Drop for Checkpointer {
 }
 
 fn gone() -> StoreError {
-    StoreError("the checkpoint thread is gone".into())
+    StoreError::new(StoreErrorKind::Io, "the checkpoint thread is gone")
 }
 
-fn run(disk: &Disk, jobs: &Receiver<Job>, done: &Sender<Result<Written, StoreError>>) {
-    for job in jobs {
-        let (layer, checkpoint) = match job {
-            Job::Write(layer, checkpoint) => (layer, checkpoint),
-            Job::Forget(layer) => {
-                drop(layer);
-                continue;
+fn be_polite() {
+    // A courtesy: where it is not allowed, checkpoints are as quick and only less polite.
+    let _ = setpriority_process(Some(gettid()), NICE);
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    threads::spawn(name, run).map_err(|error| {
+        StoreError::new(StoreErrorKind::Io, format!("cannot start the {name} thread: {error}"))
+    })
+}
+
+/// The side of the thread `checkpoint`.
+struct Writer {
+    disk: Arc<Disk>,
+    merger: Merger,
+    metrics: Arc<Metrics>,
+    stopped: Receiver<()>,
+}
+
+impl Writer {
+    fn run(self, jobs: &Receiver<Job>, reports: &Sender<Report>) {
+        for job in jobs {
+            let (layer, checkpoint) = match job {
+                Job::Write(layer, checkpoint) => (layer, checkpoint),
+                Job::Forget(layer) => {
+                    drop(layer);
+                    continue;
+                }
+            };
+            let report = self.write(&layer, &checkpoint);
+            let more = matches!(report, Ok(Some(_)));
+            if reports.send(report).is_err() || !more {
+                return;
+            }
+        }
+    }
+
+    /// Writes a layer as soon as there is room for it.
+    fn write(&self, layer: &Layer, checkpoint: &Checkpoint) -> Report {
+        let mut waited = false;
+        loop {
+            let start = Instant::now();
+            match self.attempt(layer, checkpoint) {
+                Ok(disk) => {
+                    self.merger.wake();
+                    let (applied, took) = (checkpoint.applied, start.elapsed());
+                    return Ok(Some(Written { applied, disk, took }));
+                }
+                Err(error) if error.kind() == StoreErrorKind::Full => {
+                    if !waited {
+                        log::warn!("{error}; it is made as soon as there is room");
+                        self.metrics.checkpoint_waits.inc();
+                    }
+                    waited = true;
+                }
+                Err(error) => return Err(error),
+            }
+            if self.stopped.recv_timeout(POLL).is_ok() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn attempt(&self, layer: &Layer, checkpoint: &Checkpoint) -> Result<DiskView, StoreError> {
+        self.merger.failure()?;
+        self.disk.expect_room(layer.bytes().saturating_mul(2))?;
+        self.disk.ingest::<StoreError>(checkpoint, layer.rows().map(Ok))?;
+        self.disk.snapshot()
+    }
+}
+
+/// The thread `merge`.
+struct Merger {
+    wake: Option<Sender<()>>,
+    failure: Arc<Mutex<Option<StoreError>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Merger {
+    fn start(disk: Arc<Disk>, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+        let (wake, woken) = bounded(1);
+        let failure = Arc::new(Mutex::new(None));
+        let failed = Arc::clone(&failure);
+        let run = move || {
+            be_polite();
+            for () in woken {
+                match disk.expect_room(disk.merge_bytes()).and_then(|()| disk.merge()) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == StoreErrorKind::Full => {
+                        log::warn!("{error}; merging is left for later");
+                        metrics.checkpoint_waits.inc();
+                    }
+                    Err(error) => {
+                        *failed.lock() = Some(error);
+                        return;
+                    }
+                }
             }
         };
-        let start = Instant::now();
-        let written = disk.ingest(&layer, &checkpoint).map(|()| Written {
-            applied: checkpoint.applied,
-            disk: disk.snapshot(),
-            took: start.elapsed(),
-        });
-        let failed = written.is_err();
-        if done.send(written).is_err() || failed {
-            return;
+        let thread = spawn("merge", run)?;
+        let this = Self { wake: Some(wake), failure, thread: Some(thread) };
+        // There may be something left to do from the last time.
+        this.wake();
+        Ok(this)
+    }
+
+    /// There is a new run.
+    fn wake(&self) {
+        let wake = self.wake.as_ref().expect("only dropping it takes the sender away");
+        // When one is waiting already, that is enough.
+        let _ = wake.try_send(());
+    }
+
+    /// Why it ended.
+    fn failure(&self) -> Result<(), StoreError> {
+        self.failure.lock().clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Merger {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

@@ -133,6 +133,11 @@ impl Layer {
         Iter { next: self.rows.lower_bound(Bound::Included(wanted)), version, last: None }
     }
 
+    /// The newest version of every row, in order.
+    pub fn rows(&self) -> Iter<'_> {
+        self.iter(&[1], u64::MAX)
+    }
+
     /// Bytes of memory, about.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Memory::Relaxed)

@@ -18,23 +18,64 @@ use bytes::Bytes;
 mod apply;
 mod checkpointer;
 mod disk;
+mod intact;
 mod layer;
 mod memory;
 mod merge;
+mod scrub;
 mod view;
 
-pub use apply::{Store, StoreOptions};
+pub use apply::{Store, StoreOptions, StoreStopper};
 pub use disk::Checkpoint;
 pub use memory::MemoryStore;
-pub use view::{View, Views};
+pub use scrub::Scrubbed;
+pub use view::{CheckpointView, View, Views};
 
 /// Longest row key, in bytes.
 pub const KEY_BYTES_MAX: usize = 16 << 10;
 
-/// The store cannot be read or written; the node must not go on applying.
+/// The store cannot be read or written; the node must not go on applying. One line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+#[error("{message}")]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    message: String,
+}
+
+/// What a [`StoreError`] means for the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// What is on the disk is not what was written: this state is lost, and another node has it.
+    Damaged,
+    /// A newer version of the program wrote it.
+    Newer,
+    /// Another process has it open.
+    InUse,
+    /// The disk has no room; nothing is lost, and it may pass.
+    Full,
+    /// The operating system said no.
+    Io,
+}
+
+impl StoreError {
+    /// An error of a kind.
+    #[must_use]
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// What is on the disk is not what was written.
+    #[must_use]
+    pub fn damaged(message: impl Into<String>) -> Self {
+        Self::new(StoreErrorKind::Damaged, message)
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
 
 /// Ordered rows, read.
 pub trait Rows {
@@ -72,8 +113,11 @@ pub trait Table: Rows {
     fn delete(&mut self, key: &[u8]);
 }
 
-/// Checks a row key; see [`Table::put`].
+/// Whether a row can have this key; see [`Table::put`].
+pub(super) fn is_row_key(key: &[u8]) -> bool {
+    key.first().is_some_and(|byte| *byte != 0) && key.len() <= KEY_BYTES_MAX
+}
+
 fn assert_row_key(key: &[u8]) {
-    let fits = key.first().is_some_and(|byte| *byte != 0) && key.len() <= KEY_BYTES_MAX;
-    assert!(fits, "row key {key:?}");
+    assert!(is_row_key(key), "row key {key:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::disk::DiskView;
+use super::disk::{Checkpoint, DiskView};
 use super::layer::Layer;
 use super::merge::{Source, merge};
 use super::{Rows, StoreError};
@@ -46,7 +46,8 @@ impl Layers {
             sources.push(Box::new(layer.iter(from, version).map(Ok)));
         }
         if let Some(disk) = &self.disk {
-            sources.push(Box::new(disk.iter(from)));
+            let rows = disk.iter(from);
+            sources.push(Box::new(rows.map(|row| row.map(|(key, value)| (key, Some(value))))));
         }
         merge(sources, to, visit)
     }
@@ -82,6 +83,36 @@ impl View {
     pub fn meta(&self) -> &Bytes {
         &self.0.meta
     }
+
+    /// The newest checkpoint as of this view, which is older than it; none before the first.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<CheckpointView> {
+        let disk = self.0.layers.disk.as_ref()?;
+        Some(CheckpointView { checkpoint: disk.checkpoint()?.clone(), disk: disk.clone() })
+    }
+}
+
+/// A checkpoint, whole and alone: the rows as of one applied index. What a snapshot is made of.
+///
+/// While it is kept, so are its rows on the disk, and the directory stays open.
+#[derive(Clone)]
+pub struct CheckpointView {
+    checkpoint: Checkpoint,
+    pub(super) disk: DiskView,
+}
+
+impl CheckpointView {
+    /// Which one it is.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// All rows in the order of their keys, read as they are asked for. An error is the last item
+    /// that counts.
+    pub fn rows(&self) -> impl Iterator<Item = Result<(Bytes, Bytes), StoreError>> + use<'_> {
+        self.disk.iter(b"")
+    }
 }
 
 impl Rows for View {
@@ -108,6 +139,12 @@ impl Views {
     #[must_use]
     pub fn current(&self) -> View {
         self.0.read().clone()
+    }
+
+    /// Looks at the newest view without keeping it: whoever lets go of a view last gives its memory
+    /// and its files back, and some readers must not be held up by that. `look` must be quick.
+    pub fn look<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.0.read())
     }
 
     /// Replaces the view; the old one is dropped outside the lock.

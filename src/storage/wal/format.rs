@@ -140,6 +140,12 @@ impl SegmentHeader {
         }
     }
 
+    /// The lowest number of a segment that this one stands for: its own, if for no other.
+    #[must_use]
+    pub fn stands_from(&self) -> u64 {
+        if self.replaces == 0 { self.number } else { self.replaces }
+    }
+
     /// What the chain of this segment starts from.
     #[must_use]
     pub fn chain(&self) -> u32 {

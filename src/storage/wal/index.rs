@@ -24,18 +24,48 @@ pub struct Extent {
     pub bytes: u64,
 }
 
-/// The places of all entries. Invariant: the extents are in order and leave no index out.
+/// The places of all entries. Invariant: the extents are in order and leave no index out, behind
+/// `base` and up to the last.
 #[derive(Clone, Debug, Default)]
 pub struct LogIndex {
     extents: Vec<Extent>,
     /// The last extent was cut short: what follows supersedes its end and must not join it.
     cut: bool,
+    /// The first entry stands behind this one.
+    base: Index,
+    /// Segments with a lower number are gone, or will be.
+    oldest: u64,
 }
 
 impl LogIndex {
-    /// Index of the last entry; 0 when there is none.
+    /// No entries yet, behind `base`, in segments from `oldest` on.
+    pub fn behind(base: Index, oldest: u64) -> Self {
+        Self { base, oldest, ..Self::default() }
+    }
+
+    /// Index of the last entry; that of the beginning when there is none.
     pub fn last(&self) -> Index {
-        self.extents.last().map_or(0, |extent| extent.last)
+        self.extents.last().map_or(self.base, |extent| extent.last)
+    }
+
+    /// Index of the last entry that stands in a segment below `segment`.
+    pub fn last_before(&self, segment: u64) -> Index {
+        let after = self.extents.partition_point(|extent| extent.segment < segment);
+        self.extents[..after].last().map_or(self.base, |extent| extent.last)
+    }
+
+    /// Whether a segment with this number was purged or replaced as a whole.
+    pub fn is_gone(&self, segment: u64) -> bool {
+        segment < self.oldest
+    }
+
+    /// Forgets everything in segments below `oldest`.
+    pub fn purge(&mut self, oldest: u64) {
+        self.base = self.last_before(oldest);
+        let gone = self.extents.partition_point(|extent| extent.segment < oldest);
+        self.extents.drain(..gone);
+        self.cut &= !self.extents.is_empty();
+        self.oldest = oldest;
     }
 
     /// Adds a record; entries from `record.first` on are superseded by it.
@@ -64,11 +94,13 @@ impl LogIndex {
         while self.extents.pop_if(|extent| extent.first >= first).is_some() {
             self.cut = false;
         }
-        if let Some(extent) = self.extents.last_mut()
-            && extent.last >= first
-        {
-            extent.last = first - 1;
-            self.cut = true;
+        match self.extents.last_mut() {
+            Some(extent) if extent.last >= first => {
+                extent.last = first - 1;
+                self.cut = true;
+            }
+            Some(_) => {}
+            None => self.base = self.base.min(first - 1),
         }
     }
 
@@ -135,6 +167,24 @@ mod tests {
         assert_eq!(index.find(6, 6, 999), [record(6, 6, 228, 108)]);
         index.add(record(1, 1, 336, 8));
         assert_eq!(index.last(), 1);
+    }
+
+    #[test]
+    fn what_stood_in_purged_segments_is_not_there() {
+        let mut index = LogIndex::behind(0, 1);
+        index.add(record(1, 9, 128, 100));
+        index.add(Extent { segment: 2, ..record(5, 7, 128, 100) });
+        index.add(Extent { segment: 4, ..record(8, 8, 128, 100) });
+        assert_eq!([1, 2, 3, 4, 5].map(|segment| index.last_before(segment)), [0, 4, 7, 7, 8]);
+        index.purge(3);
+        assert_eq!((index.last_before(4), index.last()), (7, 8));
+        assert!(index.is_gone(2) && !index.is_gone(3));
+        assert_eq!(index.find(7, 8, 999), []);
+        assert_eq!(index.find(8, 8, 999).len(), 1);
+        index.purge(5);
+        assert_eq!(index.last(), 8);
+        index.add(Extent { segment: 5, ..record(9, 9, 128, 100) });
+        assert_eq!(index.last(), 9);
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::raft::{Entry, Index};
 
 /// Reads durable entries of the log, from any thread, while the writer appends.
 ///
-/// A reader keeps one segment open; give each thread its own clone.
+/// Give each thread its own clone. Between two reads no segment is kept open: a purged one gives its
+/// room back only when nobody has it open any more.
 #[derive(Clone)]
 pub struct WalReader {
     dir: PathBuf,
@@ -38,7 +39,7 @@ impl WalReader {
         Self { dir: dir.to_owned(), owner, index, open: None }
     }
 
-    /// Index of the last durable entry; 0 when the log is empty.
+    /// Index of the last durable entry; that of the log's beginning when it is empty.
     #[must_use]
     pub fn last_index(&self) -> Index {
         self.index.lock().last()
@@ -47,7 +48,7 @@ impl WalReader {
     /// The entries `first..=last`, as many as weigh up to `bytes_max` and at least one.
     ///
     /// Fewer come back, or none, when the log does not hold them (any more): a tail that was asked for
-    /// may have been superseded meanwhile.
+    /// may have been superseded meanwhile, and a beginning purged.
     ///
     /// # Errors
     /// When a segment cannot be read or is damaged.
@@ -60,10 +61,19 @@ impl WalReader {
         let extents = self.index.lock().find(first, last, bytes_max as u64);
         let (mut found, mut bytes) = (Vec::new(), 0);
         for extent in extents {
-            if self.read_extent(&extent, bytes_max, &mut bytes, &mut found)? {
-                break;
+            let read = self.read_extent(&extent, bytes_max, &mut bytes, &mut found);
+            match read {
+                Ok(false) => {}
+                Ok(true) => break,
+                // What comes before it may be of another state of the log, and go as well.
+                Err(_) if self.index.lock().is_gone(extent.segment) => {
+                    found.clear();
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
+        self.open = None;
         Ok(found)
     }
 
@@ -100,11 +110,7 @@ impl WalReader {
         let mut at = 0;
         while at < buffer.len() {
             let offset = wanted.offset + at as u64;
-            let damaged = |what: &str| WalError::Damaged {
-                path: segment.path.clone(),
-                offset,
-                what: what.to_owned(),
-            };
+            let damaged = |what: &str| WalError::damaged(&segment.path, offset, what);
             let (header, record) = record_at(&buffer[at..], segment.header.salt)
                 .ok_or_else(|| damaged("a record that was whole is not any more"))?;
             at += record.len();
@@ -151,8 +157,7 @@ pub(super) fn read_header(
     file: &File,
     owner: &Owner,
 ) -> Result<SegmentHeader, WalError> {
-    let damaged =
-        |what: &str| WalError::Damaged { path: path.to_owned(), offset: 0, what: what.to_owned() };
+    let damaged = |what: &str| WalError::damaged(path, 0, what);
     let size = file.metadata().map_err(WalError::io("read", path))?.len();
     if size < SEGMENT_HEADER as u64 {
         return Err(damaged("too short"));

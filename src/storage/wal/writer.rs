@@ -1,29 +1,25 @@
-//! Appending to the log.
+//! Appending to the log, and taking away its beginning.
 
-use std::fs::File;
+use std::collections::VecDeque;
+use std::fs;
 use std::mem;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
-use super::entries;
-use super::format::{
-    Owner, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, record_size, seal,
-};
+use super::active::{Active, draw_salt};
+use super::format::{Owner, SEGMENT_HEADER, SegmentHeader};
+use super::gather::Gathered;
 use super::index::{Extent, LogIndex};
-use super::spare::{self, Spares};
+use super::spare::Spares;
+use super::start::Start;
+use super::terms::TermRuns;
 use super::{WalError, WalOptions, segment_path};
-use crate::raft::{Entry, Index, Payload, Term};
+use crate::raft::{Entry, Index, Term};
 use crate::storage::files;
-
-/// A record is closed when its payload reaches this many bytes: a batch that is larger than this
-/// gains nothing from one sync, and readers take a record as a whole.
-const RECORD_BYTES_MAX: usize = 1 << 20;
-/// A segment under this name is not part of the log yet.
-const TEMPORARY: &str = "segment.tmp";
 
 /// What a [`WalWriter::sync`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,55 +39,58 @@ pub struct WalWriter {
     dir: PathBuf,
     owner: Owner,
     options: WalOptions,
+    /// The segments before the last one, oldest first.
+    sealed: VecDeque<Sealed>,
     segment: Active,
-    pending: Pending,
-    /// The highest commit index that was told; written with each record.
-    commit: Index,
+    start: Start,
+    terms: TermRuns,
+    gathered: Gathered,
     done: Synced,
     failed: bool,
     index: Arc<Mutex<LogIndex>>,
     spares: Spares,
 }
 
-/// The segment that is being filled.
-pub(super) struct Active {
-    pub path: PathBuf,
-    pub file: File,
-    pub header: SegmentHeader,
-    /// Where the next record goes; everything below is durable.
-    pub offset: u64,
-    /// Chain value of the last record.
-    pub chain: u32,
+/// A segment that takes no more records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sealed {
+    /// Its number.
+    pub number: u64,
+    /// The lowest number of a segment that it stands for.
+    pub stands_from: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
-/// The record that is being gathered.
-#[derive(Default)]
-struct Pending {
-    /// Room for the header, then the entries.
-    record: Vec<u8>,
-    entries: u32,
-    first: Index,
-    first_term: Term,
-    last_term: Term,
-    has_configuration: bool,
+impl Sealed {
+    pub fn of(header: &SegmentHeader) -> Self {
+        Self { number: header.number, stands_from: header.stands_from(), bytes: header.size }
+    }
+}
+
+/// What is known of a log that was opened.
+pub(super) struct Opened {
+    pub owner: Owner,
+    pub sealed: VecDeque<Sealed>,
+    pub segment: Active,
+    pub start: Start,
+    pub terms: TermRuns,
+    pub commit: Index,
+    pub index: LogIndex,
 }
 
 impl WalWriter {
-    pub(super) fn new(
-        dir: &Path,
-        owner: Owner,
-        options: WalOptions,
-        segment: Active,
-        commit: Index,
-        index: LogIndex,
-    ) -> Result<Self, WalError> {
+    pub(super) fn new(dir: &Path, options: WalOptions, opened: Opened) -> Result<Self, WalError> {
+        let Opened { owner, sealed, segment, start, terms, commit, index } = opened;
         Ok(Self {
             dir: dir.to_owned(),
             owner,
             options,
+            sealed,
             segment,
-            pending: Pending::default(),
-            commit,
+            start,
+            terms,
+            gathered: Gathered::new(commit, options.segment_bytes),
             done: Synced::default(),
             failed: false,
             index: Arc::new(Mutex::new(index)),
@@ -103,81 +102,196 @@ impl WalWriter {
         Arc::clone(&self.index)
     }
 
-    /// Index of the last entry that was appended.
+    /// Index of the last entry that was appended; that of [`WalWriter::start`] when there is none.
     #[must_use]
     pub fn last_index(&self) -> Index {
-        match self.pending.entries {
-            0 => self.index.lock().last(),
-            entries => self.pending.first + Index::from(entries) - 1,
-        }
+        self.gathered.last().unwrap_or_else(|| self.index.lock().last())
+    }
+
+    /// (index, term) of the entry that the log begins behind; zeros when it has everything.
+    #[must_use]
+    pub fn start(&self) -> (Index, Term) {
+        self.start.at()
+    }
+
+    /// Bytes of the log's files, without those that are made ahead.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.sealed.iter().map(|sealed| sealed.bytes).sum::<u64>() + self.segment.header.size
+    }
+
+    /// Bytes that were appended and not yet synced.
+    #[must_use]
+    pub fn gathered_bytes(&self) -> u64 {
+        self.gathered.bytes()
+    }
+
+    /// Whether the disk has no room for the segments that should be made ahead. What is there still
+    /// takes entries for a while: stop clients' writes, and keep the rest for what must go on.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.spares.is_low()
+    }
+
+    /// Holds a message after [`WalWriter::is_low`] has changed.
+    #[must_use]
+    pub fn low_changed(&self) -> &Receiver<()> {
+        self.spares.low_changed()
     }
 
     /// Takes entries and a commit index that is known to go with the next sync. Entries from the first
     /// index on that the log held are superseded.
     ///
-    /// # Errors
-    /// A large batch is written on the way, and that may fail; the node must stop then.
-    ///
     /// # Panics
-    /// When the entries do not follow one another, or leave a gap behind the log.
-    pub fn append(&mut self, entries: &[Entry], commit: Index) -> Result<(), WalError> {
+    /// When the entries do not follow one another, or leave a gap behind the log, or supersede what
+    /// was purged.
+    pub fn append(&mut self, entries: &[Entry], commit: Index) {
+        let mut due = self.last_index() + 1;
         for entry in entries {
-            let due = self.last_index() + 1;
-            assert!((1..=due).contains(&entry.index), "entry {} after {}", entry.index, due - 1);
-            if entry.index != due {
-                self.flush()?;
-            }
-            self.pending.add(entry);
-            let limit = (self.options.segment_bytes / 4).min(RECORD_BYTES_MAX as u64);
-            if self.pending.record.len() as u64 >= limit {
-                self.flush()?;
-            }
+            let fits = entry.index > self.start.index && entry.index <= due;
+            assert!(fits, "entry {} after {}", entry.index, due - 1);
+            self.gathered.add(entry, due);
+            due = entry.index + 1;
         }
-        // Not before: a record that was closed on the way may hold what these entries supersede.
-        self.commit = self.commit.max(commit);
-        Ok(())
+        self.gathered.learn_commit(commit);
     }
 
     /// Makes all that was appended durable, and visible to readers.
     ///
     /// # Errors
-    /// When the disk fails or is full. What it holds is unknown then, so nothing more is ever written.
+    /// [`WalError::Full`] when there is no room for a segment: what is not written yet is kept, and
+    /// this may be called again. After any other error what the disk holds is unknown, so nothing
+    /// more is ever written.
     pub fn sync(&mut self) -> Result<Synced, WalError> {
-        self.flush()?;
-        Ok(mem::take(&mut self.done))
+        self.gathered.close();
+        self.guard(|log| {
+            while log.write_next()? {}
+            Ok(mem::take(&mut log.done))
+        })
     }
 
-    /// Writes the pending record, if there is one.
-    fn flush(&mut self) -> Result<(), WalError> {
+    /// Deletes whole segments from the beginning of the log, as far as they hold nothing above
+    /// `floor` and at least `keep_bytes` of log stay. Returns the entry that the log begins behind
+    /// now; none when nothing was deleted.
+    ///
+    /// The caller vouches that everything up to `floor` is in a state that is durable.
+    ///
+    /// # Errors
+    /// When the disk fails. A disk that is too full to write down the new beginning is no error:
+    /// nothing is deleted then.
+    pub fn purge(
+        &mut self,
+        floor: Index,
+        keep_bytes: u64,
+    ) -> Result<Option<(Index, Term)>, WalError> {
+        let mut stay = self.sealed.iter().map(|sealed| sealed.bytes).sum::<u64>();
+        stay += self.segment.offset;
+        let goes = |sealed: &&Sealed| {
+            stay -= sealed.bytes;
+            stay >= keep_bytes && self.index.lock().last_before(sealed.number + 1) <= floor
+        };
+        let gone = self.sealed.iter().take_while(goes).count();
+        if gone == 0 {
+            return Ok(None);
+        }
+        let kept = self.sealed.get(gone).copied().unwrap_or(Sealed::of(&self.segment.header));
+        let index = self.index.lock().last_before(kept.number);
+        let start = Start { index, term: self.terms.at(index), segment: kept.stands_from };
+        match self.guard(|log| log.begin_at(start, kept.number)) {
+            Ok(()) => Ok(Some(start.at())),
+            Err(WalError::Full { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets the whole log, also what was appended and not synced, and begins anew behind `start`,
+    /// the last (index, term) of a state that is durable by now.
+    ///
+    /// A crash leaves the old log or the new one: first an empty segment is made, then the beginning of
+    /// the log is moved to it, then the others are deleted.
+    ///
+    /// # Errors
+    /// [`WalError::Full`] when there is no room for a segment: the old log stands, and this may be
+    /// called again. After any other error nothing more is ever written.
+    pub fn restart(&mut self, start: (Index, Term)) -> Result<(), WalError> {
+        self.gathered.clear();
+        self.guard(|log| log.restart_now(start))?;
+        self.gathered.learn_commit(start.0);
+        Ok(())
+    }
+
+    fn restart_now(&mut self, (index, term): (Index, Term)) -> Result<(), WalError> {
+        // An earlier attempt may have come this far.
+        let fresh = self.segment.offset == SEGMENT_HEADER as u64;
+        if !fresh || self.segment.header.first != index + 1 {
+            self.begin_segment(index + 1, 0)?;
+        }
+        let number = self.segment.header.number;
+        self.begin_at(Start { index, term, segment: self.segment.header.stands_from() }, number)?;
+        *self.index.lock() = LogIndex::behind(index, number);
+        self.terms = TermRuns::behind((index, term));
+        Ok(())
+    }
+
+    /// Moves the beginning of the log to the segment `number` and deletes those before it.
+    fn begin_at(&mut self, start: Start, number: u64) -> Result<(), WalError> {
+        start.write(&self.dir, &self.owner)?;
+        self.start = start;
+        self.terms.begin_behind(start.at());
+        // Before they go: a reader that finds none must find out why.
+        self.index.lock().purge(number);
+        while let Some(sealed) = self.sealed.pop_front_if(|sealed| sealed.number < number) {
+            let path = segment_path(&self.dir, sealed.number);
+            let removed = fs::remove_file(&path).map_err(WalError::io("remove", &path));
+            removed.map_err(WalError::final_)?;
+        }
+        files::sync_dir(&self.dir)
+            .map_err(WalError::io("sync", &self.dir))
+            .map_err(WalError::final_)
+    }
+
+    /// Runs a step that writes, unless one failed before. Whichever way it is left by an error, the
+    /// log takes no more writes, except when there was no room and so nothing happened.
+    fn guard<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<T, WalError>,
+    ) -> Result<T, WalError> {
         if self.failed {
             return Err(WalError::Failed);
         }
-        if self.pending.entries == 0 {
-            return Ok(());
-        }
-        // Until it is done: whichever way this is left by an error, it stays.
-        self.failed = true;
-        let size = record_size(self.pending.record.len() - RECORD_HEADER) as u64;
+        let result = step(self);
+        self.failed = result.as_ref().is_err_and(|error| !matches!(error, WalError::Full { .. }));
+        result
+    }
+
+    /// Writes the next record, if there is one.
+    fn write_next(&mut self) -> Result<bool, WalError> {
+        let Some(pending) = self.gathered.front() else { return Ok(false) };
+        let (size, first) = (pending.size(), pending.first());
         if size > self.segment.header.size - self.segment.offset {
-            self.begin_segment(size)?;
+            self.begin_segment(first, size)?;
         }
-        let header = self.pending.header(&self.segment, self.commit);
-        let (segment, offset) = (self.segment.header.number, self.segment.offset);
-        self.segment.append(&header, &mut self.pending.record)?;
+        let pending = self.gathered.front().expect("it is still there");
+        let offset = self.segment.offset;
+        let header = pending.header(offset, self.segment.chain);
+        self.segment.append(&header, &mut pending.record)?;
         self.done.fsync += self.segment.sync()?;
         self.done.records += 1;
         self.done.entries += u64::from(header.entries);
         self.done.bytes += size;
-        let (first, last) = (header.first, header.last());
+        self.terms.truncate(first);
+        for (index, term) in &pending.runs {
+            self.terms.push(*index, *term).expect("terms never go back along a log");
+        }
+        let (last, segment) = (header.last(), self.segment.header.number);
         self.index.lock().add(Extent { first, last, segment, offset, bytes: size });
-        self.pending.clear();
-        self.failed = false;
-        Ok(())
+        self.gathered.pop();
+        Ok(true)
     }
 
     /// Goes on in a new segment with room for a record of `needed` bytes. All records of the old one
     /// are durable, as each is synced before the next is written.
-    fn begin_segment(&mut self, needed: u64) -> Result<(), WalError> {
+    fn begin_segment(&mut self, first: Index, needed: u64) -> Result<(), WalError> {
         let old = &self.segment;
         let header = SegmentHeader {
             owner: self.owner,
@@ -185,101 +299,13 @@ impl WalWriter {
             salt: draw_salt(),
             number: old.header.number + 1,
             replaces: 0,
-            first: self.pending.first,
+            first,
             size: self.options.segment_bytes.max(needed + SEGMENT_HEADER as u64),
             previous: old.chain,
         };
-        let temporary = self.dir.join(TEMPORARY);
-        if header.size == self.options.segment_bytes {
-            self.spares.take(&temporary)?;
-        } else {
-            spare::fill(&temporary, header.size).map_err(WalError::io("prepare", &temporary))?;
-        }
-        let mut segment = Active::create(&self.dir, header)?;
-        segment.publish(&self.dir)?;
+        let segment = Active::next(&self.dir, self.options, header, &self.spares)?;
+        self.sealed.push_back(Sealed::of(&old.header));
         self.segment = segment;
         Ok(())
     }
-}
-
-impl Active {
-    /// Writes the header of a segment into the prepared file; the log does not hold it yet.
-    pub fn create(dir: &Path, header: SegmentHeader) -> Result<Self, WalError> {
-        let path = dir.join(TEMPORARY);
-        let file = File::options().read(true).write(true).open(&path);
-        let file = file.map_err(WalError::io("open", &path))?;
-        file.write_all_at(&header.encode(), 0).map_err(WalError::io("write", &path))?;
-        let (offset, chain) = (SEGMENT_HEADER as u64, header.chain());
-        Ok(Self { path, file, header, offset, chain })
-    }
-
-    /// Makes the segment durable under its own name: from now on it is part of the log.
-    pub fn publish(&mut self, dir: &Path) -> Result<(), WalError> {
-        let path = segment_path(dir, self.header.number);
-        self.file.sync_all().map_err(WalError::io("sync", &self.path))?;
-        std::fs::rename(&self.path, &path).map_err(WalError::io("rename", &self.path))?;
-        files::sync_dir(dir).map_err(WalError::io("sync", dir))?;
-        self.path = path;
-        Ok(())
-    }
-
-    /// Seals a record (room for the header, then the payload) and writes it, without a sync.
-    pub fn append(&mut self, header: &RecordHeader, record: &mut Vec<u8>) -> Result<(), WalError> {
-        let chain = seal(record, header, self.header.salt);
-        self.file.write_all_at(record, self.offset).map_err(WalError::io("write", &self.path))?;
-        self.chain = chain;
-        self.offset += record.len() as u64;
-        Ok(())
-    }
-
-    fn sync(&self) -> Result<Duration, WalError> {
-        let start = Instant::now();
-        self.file.sync_data().map_err(WalError::io("sync", &self.path))?;
-        Ok(start.elapsed())
-    }
-}
-
-impl Pending {
-    fn add(&mut self, entry: &Entry) {
-        if self.entries == 0 {
-            self.record.resize(RECORD_HEADER, 0);
-            self.first = entry.index;
-            self.first_term = entry.term;
-        }
-        entries::encode(entry, &mut self.record);
-        self.entries += 1;
-        self.last_term = entry.term;
-        self.has_configuration |= matches!(entry.payload, Payload::Configuration(_));
-    }
-
-    fn header(&self, segment: &Active, commit: Index) -> RecordHeader {
-        RecordHeader {
-            length: u32::try_from(self.record.len() - RECORD_HEADER)
-                .expect("a record is closed long before 4 GiB"),
-            has_configuration: self.has_configuration,
-            has_several_terms: self.first_term != self.last_term,
-            entries: self.entries,
-            first: self.first,
-            term: self.last_term,
-            durable: segment.offset,
-            commit,
-            previous: segment.chain,
-        }
-    }
-
-    fn clear(&mut self) {
-        let mut record = mem::take(&mut self.record);
-        record.clear();
-        *self = Self { record, ..Self::default() };
-    }
-}
-
-/// A salt: random, never 0.
-pub(super) fn draw_salt() -> u32 {
-    u32::from_le_bytes(crate::ids::random()).max(1)
-}
-
-/// Where a segment is prepared.
-pub(super) fn temporary_path(dir: &Path) -> PathBuf {
-    dir.join(TEMPORARY)
 }
