@@ -9,6 +9,7 @@
 
 use super::audit::Verdict;
 use super::disk::Change;
+use super::last_resort::LastResort;
 use super::writes::payload;
 use super::{Event, PeerMessage, Replica, Resolved, Work};
 use crate::error::Reason;
@@ -63,6 +64,7 @@ impl Replica {
         self.applied = installed.index;
         self.applying.clear();
         self.applying_bytes = 0;
+        self.last_resort = LastResort::default();
         self.writes.resolve(&resolved);
         self.effects.events.push(Event::StateInstalled {
             index: installed.index,
@@ -148,7 +150,6 @@ impl Replica {
             Some(Change::Resumed) => self.effects.events.push(Event::DiskResumed),
             None => {}
         }
-        self.judge_fitness();
         // A full disk keeps its writes waiting on purpose, until there is room.
         if self.disk.is_hopeless() && !self.full {
             let secs = self.disk.age() / 1_000_000;
@@ -160,9 +161,10 @@ impl Replica {
 
     /// Tells the core whether this node may lead.
     pub(super) fn judge_fitness(&mut self) {
+        let lost = self.install.lost().is_some() && !self.is_last_resort();
         let unfit = if self.disk.is_stalled() {
             Some(Unfit::DiskStalled)
-        } else if self.install.lost().is_some() {
+        } else if lost {
             Some(Unfit::StateLost)
         } else {
             None
@@ -171,6 +173,23 @@ impl Replica {
             self.unfit = unfit;
             self.node.set_unfit(self.now, unfit);
         }
+    }
+
+    /// Whether this node may lead though its state is lost. If it does, it hands over as soon as
+    /// another can take over.
+    fn is_last_resort(&mut self) -> bool {
+        let (own, leader) = (self.node.id(), self.node.leader());
+        if !self.node.configuration().voters().any(|voter| voter != own) {
+            self.last_resort = LastResort::default();
+            return false;
+        }
+        let timeout_us = self.options.raft.election_max;
+        let may_lead = self.last_resort.look(self.now.mono, leader, own, timeout_us);
+        if may_lead && leader == Some(own) && !self.node.is_transferring() {
+            // Nobody may be abreast yet; then it is tried again.
+            self.node.transfer(self.now, None).ok();
+        }
+        may_lead
     }
 
     /// Says what state to fetch, if one is needed.

@@ -28,6 +28,7 @@ mod event;
 mod health;
 mod install;
 mod joins;
+mod last_resort;
 mod message;
 mod options;
 mod reads;
@@ -56,6 +57,7 @@ use audit::Audit;
 use disk::DiskWatch;
 use install::Install;
 use joins::Joins;
+use last_resort::LastResort;
 use reads::Reads;
 pub use writes::Registration;
 use writes::Writes;
@@ -92,6 +94,7 @@ pub struct Replica {
     audit: Audit,
     /// What the core was told of this node's fitness.
     unfit: Option<Unfit>,
+    last_resort: LastResort,
 }
 
 impl Replica {
@@ -133,6 +136,7 @@ impl Replica {
             install: Install::new(state_lost, applied.max(start)),
             audit: Audit::new(now.mono),
             unfit: None,
+            last_resort: LastResort::default(),
         };
         replica.judge_fitness();
         replica
@@ -168,7 +172,8 @@ impl Replica {
             .min(self.admin.deadline())
             .min(self.disk.deadline())
             .min(self.install.deadline(self.node.leader(), self.node.id()))
-            .min(self.audit_deadline());
+            .min(self.audit_deadline())
+            .min(self.last_resort.deadline(self.options.raft.election_max));
         // The applier reports by a number we look at, not by a wake-up: look often when it matters.
         if self.applying_bytes >= self.options.apply_bytes_max
             || self.reads.waits_for_apply(self.applied)
@@ -181,8 +186,9 @@ impl Replica {
     /// Time passes: runs everything that is due.
     pub fn advance(&mut self, now: Now) {
         self.now = now;
-        self.watch_disk();
         self.node.tick(now);
+        self.watch_disk();
+        self.judge_fitness();
         let answers = self.writes.expire(now.mono).into_iter().chain(self.reads.expire(now.mono));
         self.effects
             .answers

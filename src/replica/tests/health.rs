@@ -164,6 +164,19 @@ fn a_lost_state_is_asked_for_until_it_comes() {
 }
 
 #[test]
+fn without_any_leader_even_a_lost_state_campaigns_in_the_end() {
+    let mut bench = lost();
+    let campaigns = |bench: &mut Bench, micros| {
+        wait(bench, micros);
+        bench.replica.node().role_kind() != RoleKind::Follower
+    };
+    assert!(!campaigns(&mut bench, 2_000_000), "another may be elected");
+    assert!(campaigns(&mut bench, 2_000_000), "nobody was: its log may be needed");
+    bench.follow(3, 3);
+    assert!(!campaigns(&mut bench, 1_000_000), "somebody is");
+}
+
+#[test]
 fn a_state_that_was_lost_before_the_start_is_fetched() {
     let mut bench = Bench::with(2, 3, Some("the checkpoint is damaged".to_owned()));
     assert_eq!(bench.replica.state_lost(), Some("the checkpoint is damaged"));

@@ -175,7 +175,8 @@ impl Cluster {
                     machine.hangs = machine.hangs.max(machine.full); // not even the reserve is left
                 }
             }
-            let another = self.machines.values().any(Machine::needs_help);
+            // Two at once, of three, could wait for each other for ever.
+            let another = self.machines.values().any(|machine| machine.disk.recovering);
             if !another && self.rng.random_bool(self.faults.forget) {
                 self.crash(*id);
                 let disk = &mut self.machines.get_mut(id).unwrap().disk;
@@ -188,7 +189,7 @@ impl Cluster {
         let victim = self.one_of(ids);
         let rot = self.rng.random_bool(self.faults.rot);
         let err = self.rng.random_bool(self.faults.err);
-        if (!rot && !err) || self.machines.values().any(Machine::needs_help) {
+        if (!rot && !err) || self.machines.values().any(Machine::is_harmed) {
             return;
         }
         self.wake(victim, |process, now| {
