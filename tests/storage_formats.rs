@@ -15,6 +15,7 @@ use bowline::raft::{
 };
 use bowline::storage::wal::format::{self, Owner, RecordHeader, SegmentHeader};
 use bowline::storage::wal::scan::{End, Scanner};
+use bowline::storage::wal::start::Start;
 use bowline::storage::{DataDir, Identity, OpenError, VoteFile, Wal, WalOptions};
 use tempfile::TempDir;
 
@@ -68,6 +69,50 @@ fn vote_v1() {
     let copy = TempDir::new().unwrap();
     fs::write(copy.path().join("vote-b"), bytes).unwrap();
     assert_eq!(VoteFile::open(copy.path(), &IDENTITY, 77).unwrap().state(), state);
+}
+
+#[test]
+fn start_v1() {
+    let owner = Owner { cluster: CLUSTER, epoch: 2, node: IDENTITY.node.unwrap() };
+    let start = Start { index: 0x1122_3344, term: 0x55, segment: 0x66 };
+    let bytes = golden("log-start", &start.encode(&owner));
+    let path = Path::new("start");
+    assert_eq!(Start::decode(&bytes, &owner, path).unwrap(), start);
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            assert!(Start::decode(&damaged, &owner, path).is_err(), "bit {bit} of byte {at}");
+        }
+        assert!(Start::decode(&bytes[..at], &owner, path).is_err());
+    }
+}
+
+#[test]
+fn recovering_v1() {
+    let parent = TempDir::new().unwrap();
+    let data = DataDir::open(parent.path()).unwrap();
+    assert_eq!(data.recovering().unwrap(), None);
+    data.clear_recovering().unwrap();
+    let why = "segment 7 of the log is missing";
+    data.set_recovering(why).unwrap();
+    let path = parent.path().join("recovering");
+    let bytes = golden("recovering", &fs::read(&path).unwrap());
+    fs::write(&path, &bytes).unwrap();
+    drop(data);
+    let data = DataDir::open(parent.path()).unwrap();
+    assert_eq!(data.recovering().unwrap().as_deref(), Some(why));
+    // Whatever became of the mark, it is one.
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        for damaged in [&damaged[..], &bytes[..at]] {
+            fs::write(&path, damaged).unwrap();
+            assert!(data.recovering().unwrap().is_some());
+        }
+    }
+    data.clear_recovering().unwrap();
+    assert_eq!(data.recovering().unwrap(), None);
 }
 
 fn entries() -> Vec<Entry> {
