@@ -201,7 +201,7 @@ impl Log {
                 let (phase, start) = (*current.lock(), Instant::now());
                 let payload = payload.clone();
                 let entry = Entry { index, term: 1, stamp: Stamp::default(), payload };
-                writer.append(&[entry], 0).unwrap();
+                writer.append(&[entry], 0);
                 syncs.push((phase, writer.sync().unwrap().fsync));
                 thread::sleep(LOG_EVERY.saturating_sub(start.elapsed()));
             }

@@ -1,6 +1,7 @@
 //! What the API answers, through both fronts.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[macro_use]
 mod http_support;
 
 use std::time::Duration;
@@ -8,22 +9,10 @@ use std::time::Duration;
 use bowline::error::{Failure, Reason};
 use bowline::http::Options;
 use bowline::http::front::Patience;
-use bowline::node::{DiskHealth, Phase, ScrubEnd, ScrubWake};
-use http_support::{Answer, Api, Front, Mood, Wire};
+use bowline::node::Phase;
+use http_support::{Api, Front, Mood, Wire, index, problem};
 
 const URL: &str = "https://example.com/a/long/url?with=a&query#and-more";
-
-/// Each function is a test of both fronts.
-macro_rules! both_fronts {
-    ($($name:ident),* $(,)?) => {
-        mod mio {
-            $(#[test] fn $name() { super::$name(super::Front::Mio); })*
-        }
-        mod tiny_http {
-            $(#[test] fn $name() { super::$name(super::Front::Tiny); })*
-        }
-    };
-}
 
 both_fronts! {
     a_url_is_shortened_and_followed,
@@ -54,35 +43,6 @@ both_fronts! {
     a_node_that_never_answers_is_given_up,
     a_node_with_a_full_queue_refuses,
     stopping_answers_who_waits,
-    a_key_makes_a_write_happen_once,
-    a_key_belongs_to_one_request,
-    a_key_is_checked_where_it_is_used,
-    a_first_answer_is_given_again_whatever_happened_since,
-    a_full_disk_refuses_writes_and_nothing_else,
-    a_lost_state_is_not_served,
-    a_state_that_is_lost_meanwhile_is_not_served,
-    a_bad_disk_is_told_of,
-    a_scrub_is_asked_for_and_watched,
-}
-
-fn problem(answer: &Answer, status: u16) -> serde_json::Value {
-    assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
-    assert!(answer.body.ends_with("}\n"));
-    let json = answer.json();
-    assert_eq!(json["status"], status);
-    assert!(json["title"].is_string() && json["detail"].is_string());
-    let retry_after = match status {
-        503 => Some("1"),
-        507 => Some("10"),
-        _ => None,
-    };
-    assert_eq!(answer.header("Retry-After"), retry_after);
-    json
-}
-
-fn index(answer: &Answer) -> u64 {
-    answer.header("X-Bowline-Index").unwrap().parse().unwrap()
 }
 
 fn a_url_is_shortened_and_followed(front: Front) {
@@ -621,193 +581,6 @@ fn stopping_answers_who_waits(front: Front) {
     assert_eq!(client.answer().status, 201);
     // Neither holds the front up by staying connected.
     stopping.join().unwrap();
-}
-
-fn replayed(answer: &Answer) -> bool {
-    match answer.header("Idempotency-Replayed") {
-        None => false,
-        Some(value) => {
-            assert_eq!(value, "true");
-            true
-        }
-    }
-}
-
-fn a_key_makes_a_write_happen_once(front: Front) {
-    let api = Api::start(front);
-    let first = api.put_under("8e03978e-40d5-43dd-bc93-6894a57f9324", URL);
-    assert_eq!((first.status, replayed(&first)), (201, false));
-    let again = api.put_under("8e03978e-40d5-43dd-bc93-6894a57f9324", URL);
-    assert_eq!((again.status, replayed(&again)), (201, true), "not 200: it is the first answer");
-    assert_eq!((&again.body, again.header("Location")), (&first.body, first.header("Location")));
-    assert_eq!(index(&again), api.node.applied(), "as of now");
-    let other = api.put_under("8e03978e-40d5-43dd-bc93-6894a57f9325", URL);
-    assert_eq!((other.status, replayed(&other)), (200, false));
-    assert_eq!(api.put(URL).status, 200);
-    let state = api.get("/api/status").json();
-    assert_eq!((&state["state"]["links"], &state["state"]["revision"]), (&1.into(), &1.into()));
-}
-
-fn a_key_belongs_to_one_request(front: Front) {
-    let api = Api::start(front);
-    assert_eq!(api.put_under("k", URL).status, 201);
-    let before = api.get("/api/status").json()["state"]["links"].clone();
-    let json = problem(&api.put_under("k", "https://example.com/another"), 422);
-    assert_eq!((&json["retryable"], &json["outcome"]), (&false.into(), &"not_applied".into()));
-    assert!(json["detail"].as_str().unwrap().contains("Idempotency-Key"), "{json}");
-    // Another method is another request, even where both do the same.
-    problem(&api.ask_with("POST", "/", "Idempotency-Key: k\r\n", URL), 422);
-    // The query only says how to answer.
-    api.node.set_status(|status| status.leader = Some(1));
-    let again = api.ask_with("PUT", "/?forward=refuse", "idempotency-key:  k \r\n", URL);
-    assert_eq!((again.status, replayed(&again)), (201, true));
-    assert_eq!(api.get("/api/status").json()["state"]["links"], before);
-}
-
-fn a_key_is_checked_where_it_is_used(front: Front) {
-    let api = Api::start(front);
-    let longest = "~".repeat(255);
-    for key in ["!", &longest, "\"quoted\""] {
-        let answer = api.put_under(key, URL);
-        assert!([200, 201].contains(&answer.status) && !replayed(&answer), "{answer:?}");
-    }
-    let applied = api.node.applied();
-    let long = "~".repeat(256);
-    for key in ["", " ", "two words", "tab\there", &long, "\u{fc}"] {
-        if front == Front::Tiny && !key.is_ascii() {
-            continue; // the library hangs up on it
-        }
-        let json = problem(&api.put_under(key, URL), 400);
-        assert!(json["detail"].as_str().unwrap().contains("Idempotency-Key"), "{json}");
-    }
-    for second in ["a", "b"] {
-        let headers = format!("Idempotency-Key: a\r\nIDEMPOTENCY-KEY: {second}\r\n");
-        let json = problem(&api.ask_with("PUT", "/", &headers, URL), 400);
-        assert!(json["detail"].as_str().unwrap().contains("more than one"), "{json}");
-    }
-    assert_eq!(api.node.applied(), applied, "nothing was asked for");
-    // Who only reads may send what it likes.
-    assert_eq!(api.ask_with("GET", "/livez", "Idempotency-Key: two words\r\n", "").status, 200);
-}
-
-fn a_first_answer_is_given_again_whatever_happened_since(front: Front) {
-    let api = Api::start(front);
-    api.node.set_mood(Mood::Fails(Failure::not_applied(Reason::NoLeader)));
-    problem(&api.put_under("k", URL), 503);
-    api.node.set_mood(Mood::Fine);
-    let first = api.put_under("k", URL);
-    assert_eq!((first.status, replayed(&first)), (201, false), "a failure is no answer");
-    // A client whose answer was lost on the way asks again, here or anywhere.
-    api.node.set_mood(Mood::Fails(Failure::unknown(Reason::Deadline)));
-    problem(&api.put_under("k", URL), 504);
-    api.node.set_mood(Mood::Fine);
-    let again = api.put_under("k", URL);
-    assert_eq!((again.status, replayed(&again)), (201, true));
-}
-
-fn a_full_disk_refuses_writes_and_nothing_else(front: Front) {
-    let api = Api::start(front);
-    let key = api.node.make_link(URL);
-    api.node.set_status(|status| status.disk = DiskHealth::Full);
-    api.node.set_mood(Mood::Fails(Failure::not_applied(Reason::DiskFull)));
-    let json = problem(&api.put(URL), 507);
-    assert_eq!((&json["retryable"], &json["outcome"]), (&true.into(), &"not_applied".into()));
-    assert_eq!(json["title"], "Insufficient Storage");
-    let detail = json["detail"].as_str().unwrap();
-    assert!(detail.contains("no room") && detail.contains("nothing was changed"), "{json}");
-    assert_eq!(api.get(&format!("/{key}")).status, 301);
-    let ready = api.get("/readyz");
-    assert_eq!((ready.status, ready.body.as_str()), (200, "ready\n"));
-    assert!(api.get("/readyz?verbose").body.contains("[!] disk: is full"));
-    assert!(api.get("/metrics").body.contains("\nbowline_disk_full 1\n"));
-    let transfer = api.ask("POST", "/v1/operator/raft/transfer-leader", "");
-    assert_eq!((transfer.status, transfer.header("Retry-After")), (507, Some("10")));
-}
-
-fn a_lost_state_is_not_served(front: Front) {
-    let api = Api::start(front);
-    let key = api.node.make_link(URL);
-    let why = "the digest at index 7 is not that of the majority";
-    api.node.set_status(|status| status.state_lost = Some(why.into()));
-    for (method, path) in [("GET", &*format!("/{key}")), ("GET", "/AAAAAAAA"), ("PUT", "/")] {
-        let json = problem(&api.ask(method, path, URL), 503);
-        assert!(json["detail"].as_str().unwrap().contains(why), "{json}");
-        assert_eq!((&json["retryable"], &json["outcome"]), (&true.into(), &"not_applied".into()));
-    }
-    problem(&api.ask("GET", &format!("/{key}?consistency=stale"), ""), 503);
-    problem(&api.ask("POST", "/api/scrub", ""), 503);
-    for path in ["/livez", "/metrics", "/", "/v1/agent/members", "/v1/status/leader", "/api/scrub"]
-    {
-        assert_eq!(api.get(path).status, 200, "{path}");
-    }
-    assert_eq!(api.get("/v1/operator/raft/configuration").status, 200);
-    assert_eq!(api.get("/api/status").json()["node"]["state_lost"], why);
-    assert!(api.get("/metrics").body.contains("\nbowline_state_lost 1\n"));
-    let ready = api.get("/readyz");
-    assert_eq!((ready.status, ready.header("Retry-After")), (503, Some("1")));
-    assert!(ready.body.starts_with("[-] state: ") && ready.body.contains(why), "{}", ready.body);
-    api.node.set_status(|status| status.state_lost = None);
-    assert_eq!(api.get(&format!("/{key}")).status, 301);
-}
-
-fn a_state_that_is_lost_meanwhile_is_not_served(front: Front) {
-    let api = Api::start(front);
-    let key = api.node.make_link(URL);
-    api.node.set_mood(Mood::Silent);
-    let mut client = api.connect();
-    client.send(format!("GET /{key}?consistency=linearizable HTTP/1.1\r\nHost: h\r\n\r\n"));
-    api.node.wait_until_kept(1);
-    api.node.set_status(|status| status.state_lost = Some("row 7 is damaged".into()));
-    api.node.set_mood(Mood::Fine);
-    problem(&client.answer(), 503);
-}
-
-fn a_bad_disk_is_told_of(front: Front) {
-    let api = Api::start(front);
-    let status = api.get("/api/status").json();
-    assert_eq!((&status["node"]["disk"], &status["node"]["log_start"]), (&"ok".into(), &0.into()));
-    assert!(status["node"]["recovering"].is_null());
-    let verbose = api.get("/readyz?verbose").body;
-    assert!(verbose.contains("[+] disk: ") && verbose.contains("[+] log: "), "{verbose}");
-
-    api.node.set_status(|status| {
-        status.disk = DiskHealth::Stalled;
-        status.recovering = Some("the tail of the log was torn".into());
-        status.log_start = 4;
-    });
-    let ready = api.get("/readyz");
-    assert_eq!(ready.status, 503);
-    assert_eq!(ready.body, "[-] disk: a write to the log hangs\nnot ready\n");
-    assert!(api.get("/readyz?verbose").body.contains("[!] log: recovers and does not vote: the"));
-    let status = api.get("/api/status").json();
-    assert_eq!(status["node"]["disk"], "stalled");
-    assert_eq!(status["node"]["recovering"], "the tail of the log was torn");
-    assert_eq!(status["node"]["log_start"], 4);
-    let metrics = api.get("/metrics").body;
-    for line in ["bowline_disk_stalled 1", "bowline_recovering 1", "bowline_log_start_index 4"] {
-        assert!(metrics.lines().any(|it| it == line), "{line} is not in\n{metrics}");
-    }
-}
-
-fn a_scrub_is_asked_for_and_watched(front: Front) {
-    let api = Api::start(front);
-    let scrub = api.node.service.client().scrub.clone();
-    let idle = api.get("/api/scrub");
-    assert_eq!((idle.status, &idle.json()["asked"]), (200, &0.into()));
-    let asked = api.ask("POST", "/api/scrub", "");
-    assert_eq!((asked.status, &asked.json()["asked"]), (202, &1.into()));
-    assert_eq!(scrub.wait(Duration::ZERO), ScrubWake::Asked);
-    scrub.begin(1_700_000_000_000);
-    scrub.progress(5, 600);
-    let running = api.get("/api/scrub?pretty");
-    assert!(running.body.contains("\n    \"running\": true"), "{}", running.body);
-    assert_eq!((&running.json()["rows"], &running.json()["bytes"]), (&5.into(), &600.into()));
-    assert_eq!(api.ask("POST", "/api/scrub", "").json()["asked"], 1, "it joins the running one");
-    scrub.finish(1_700_000_001_000, ScrubEnd::Sound("5 rows are what was written".into()));
-    let done = api.get("/api/scrub").json();
-    assert_eq!((&done["ended"], &done["sound"]), (&1.into(), &true.into()));
-    assert_eq!(done["finished_ms"], 1_700_000_001_000_u64);
-    assert_eq!(done["result"], "5 rows are what was written");
 }
 
 /// The library has no timeouts, so its front must not wait for what never comes.

@@ -118,6 +118,14 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("applied_entries_total", "Entries applied.", &metrics.applied_entries),
         ("checkpoints_total", "Checkpoints completed.", &metrics.checkpoints),
         ("apply_pauses_total", "Times applying waited for a checkpoint.", &metrics.apply_pauses),
+        ("snapshots_made_total", "States written out for other nodes.", &metrics.snapshots_made),
+        ("snapshots_built_total", "States of others built.", &metrics.snapshots_built),
+        ("snapshot_sent_bytes_total", "Bytes of states sent.", &metrics.snapshot_bytes_sent),
+        (
+            "snapshot_received_bytes_total",
+            "Bytes of states received.",
+            &metrics.snapshot_bytes_received,
+        ),
         ("proposals_total", "Writes taken from clients.", &metrics.proposals),
         (
             "proposals_refused_total",

@@ -1,11 +1,15 @@
 //! From a data directory to a replica: new cluster, new member, or restart.
 
+use std::time::Duration;
+
 use crate::config::{DiskConfig, NodeConfig};
 use crate::ids::ClusterId;
 use crate::membership::Admission;
 use crate::raft::{
     self, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload, Stamp,
 };
+use crate::replica::Options;
+use crate::state::Command;
 use crate::storage::{DataDir, Identity, VoteFile, Wal, WalOptions};
 
 /// Why a node cannot start; one line for people.
@@ -132,11 +136,7 @@ pub fn hint(data: &DataDir) -> Result<Option<(Index, Configuration)>, StartError
 }
 
 /// Options of the core from the pace that was asked for.
-#[must_use]
-pub fn raft_options(config: &NodeConfig) -> raft::Options {
-    let micros = |duration: std::time::Duration| {
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4).max(1)
-    };
+fn raft_options(config: &NodeConfig) -> raft::Options {
     let timing = config.timing;
     raft::Options {
         heartbeat: micros(timing.heartbeat),
@@ -152,4 +152,21 @@ pub fn wal_options(disk: &DiskConfig) -> WalOptions {
     let defaults = WalOptions::default();
     let hurried_bytes = defaults.hurried_bytes.min(disk.segment_bytes / 4);
     WalOptions { segment_bytes: disk.segment_bytes, hurried_bytes, ..defaults }
+}
+
+/// The bounds of the replica from what the node was told.
+#[must_use]
+pub fn replica_options(config: &NodeConfig) -> Options {
+    Options {
+        raft: raft_options(config),
+        understands: |command| Command::decode(command).is_ok(),
+        disk_stall_us: micros(config.disk.stall),
+        disk_exit_us: micros(config.disk.stall_exit),
+        audit: Some(Command::TakeDigest.encode()),
+        ..Options::default()
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4).max(1)
 }

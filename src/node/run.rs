@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::banner::Banner;
 use super::boot::{self, Beginning, StartError};
@@ -67,18 +67,20 @@ fn is_loopback(listeners: &Listeners) -> bool {
 /// Everything that exists before the node knows who it is.
 pub(super) struct Node<'a> {
     pub(super) config: &'a NodeConfig,
-    pub(super) data: DataDir,
+    pub(super) data: Arc<DataDir>,
     pub(super) info: MemberInfo,
     pub(super) on_loopback: bool,
     pub(super) chosen: Option<String>,
-    pub(super) gossip_socket: std::net::UdpSocket,
+    /// Until the gossip thread has it.
+    pub(super) gossip_socket: Option<std::net::UdpSocket>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) status: Arc<RwLock<Arc<Status>>>,
     pub(super) roster: Roster,
     pub(super) completions: Completions,
     pub(super) boot_nonce: u64,
-    pub(super) state_dir: StateDir,
+    pub(super) state_dir: Arc<Mutex<StateDir>>,
     pub(super) store_options: StoreOptions,
+    /// Until it is recovered.
     pub(super) store: OpenStore,
     pub(super) views: Views,
     pub(super) scrub: Arc<ScrubStatus>,
@@ -160,17 +162,17 @@ impl<'a> Node<'a> {
         .map_err(|error| StartError::Failed(format!("the transport cannot start: {error}")))?;
         Ok(Self {
             config,
-            data,
+            data: Arc::new(data),
             info,
             on_loopback,
             chosen: listeners.chosen,
-            gossip_socket: listeners.gossip,
+            gossip_socket: Some(listeners.gossip),
             metrics,
             status,
             roster,
             completions,
             boot_nonce,
-            state_dir,
+            state_dir: Arc::new(Mutex::new(state_dir)),
             store_options,
             store,
             views,
@@ -222,7 +224,8 @@ impl<'a> Node<'a> {
             Beginning::Restart => {}
             Beginning::Bootstrap => {
                 let (now, wal) = (Clock::start().now(), boot::wal_options(&self.config.disk));
-                boot::bootstrap(&mut self.data, &self.info, now.wall_ms, wal)?;
+                let info = self.info.clone();
+                boot::bootstrap(self.own_data(), &info, now.wall_ms, wal)?;
             }
             Beginning::Join => match self.join(stop) {
                 Ok(admission) => self.admitted(&admission)?,
@@ -237,6 +240,11 @@ impl<'a> Node<'a> {
         Ok(true)
     }
 
+    /// The data directory, to change whose it is.
+    fn own_data(&mut self) -> &mut DataDir {
+        Arc::get_mut(&mut self.data).expect("no thread has it before the node is a member")
+    }
+
     fn admitted(&mut self, admission: &Admission) -> Result<(), StartError> {
         log::info!(
             "admitted as n{} by the configuration of entry {}, {} members",
@@ -245,7 +253,7 @@ impl<'a> Node<'a> {
             admission.configuration.members.len()
         );
         self.first_roster = Some(admission.roster.clone());
-        boot::admit(&mut self.data, admission)
+        boot::admit(self.own_data(), admission)
     }
 
     fn join(&self, stop: &Receiver<()>) -> Result<Admission, JoinEnd> {

@@ -137,7 +137,8 @@ impl Queue {
         ledger.replace(&key_row(key.as_bytes()), encode(&kept))?;
         let mut place = now_ms.to_le_bytes().to_vec();
         place.extend_from_slice(key.as_bytes());
-        ledger.replace(&place_row(number), place.into())
+        ledger.insert(&place_row(number), place.into());
+        Ok(())
     }
 
     /// Forgets the oldest keys while they are too old or too many, a few at a time.

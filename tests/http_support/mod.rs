@@ -1,5 +1,10 @@
 //! A node's stand-in behind the real HTTP surface, and a client that says exactly what it is told.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part of it")]
+#![allow(
+    dead_code,
+    unused_macros,
+    clippy::unwrap_used,
+    reason = "each test file uses its part of it"
+)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,6 +25,18 @@ use bowline::storage::Store;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
+
+/// Each function is a test of both fronts.
+macro_rules! both_fronts {
+    ($($name:ident),* $(,)?) => {
+        mod mio {
+            $(#[test] fn $name() { super::$name(super::Front::Mio); })*
+        }
+        mod tiny_http {
+            $(#[test] fn $name() { super::$name(super::Front::Tiny); })*
+        }
+    };
+}
 
 /// How the node behaves.
 #[derive(Clone, Debug, Default)]
@@ -454,4 +471,26 @@ impl Wire {
             Err(error) => panic!("the server does not answer: {error}"),
         }
     }
+}
+
+/// Checks that an answer is a well-formed problem document with this status.
+pub fn problem(answer: &Answer, status: u16) -> serde_json::Value {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
+    assert!(answer.body.ends_with("}\n"));
+    let json = answer.json();
+    assert_eq!(json["status"], status);
+    assert!(json["title"].is_string() && json["detail"].is_string());
+    let retry_after = match status {
+        503 => Some("1"),
+        507 => Some("10"),
+        _ => None,
+    };
+    assert_eq!(answer.header("Retry-After"), retry_after);
+    json
+}
+
+/// The index that an answer was made from.
+pub fn index(answer: &Answer) -> u64 {
+    answer.header("X-Bowline-Index").unwrap().parse().unwrap()
 }

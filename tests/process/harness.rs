@@ -48,6 +48,16 @@ impl Answer {
 
 /// One request, on a connection of its own, redirects not followed.
 pub fn ask(method: &str, url: &str, body: &str) -> Result<Answer, String> {
+    ask_with(method, url, &[], body)
+}
+
+/// The same with further header fields.
+pub fn ask_with(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -56,6 +66,8 @@ pub fn ask(method: &str, url: &str, body: &str) -> Result<Answer, String> {
         .build()
         .into();
     let request = ureq::http::Request::builder().method(method).uri(url);
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let answered = if body.is_empty() {
         agent.run(request.body(()).map_err(|error| error.to_string())?)
     } else {

@@ -4,6 +4,7 @@ mod cluster;
 mod demo;
 mod garbage;
 mod harness;
+mod idempotency;
 mod import;
 mod one_node;
 mod readme;

@@ -15,11 +15,48 @@ struct Link {
     hash: u64,
 }
 
+/// A log: what it begins behind, and the entries from there on.
+#[derive(Clone, Debug)]
+struct Chain {
+    start: Index,
+    base: Link,
+    links: Vec<Link>,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { start: 0, base: Link { term: 0, hash: 0 }, links: Vec::new() }
+    }
+}
+
+impl Chain {
+    fn last_index(&self) -> Index {
+        self.start + self.links.len() as Index
+    }
+
+    fn last(&self) -> Link {
+        *self.links.last().unwrap_or(&self.base)
+    }
+
+    fn get(&self, index: Index) -> Option<Link> {
+        match index.checked_sub(self.start)? {
+            0 => Some(self.base),
+            behind => self.links.get(behind as usize - 1).copied(),
+        }
+    }
+
+    /// Lets go of what is before `start`.
+    fn purge(&mut self, start: Index) {
+        self.base = self.get(start).expect("within the log");
+        self.links.drain(..(start - self.start) as usize);
+        self.start = start;
+    }
+}
+
 /// A node as it was when last looked at.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// Its log; the entry of index i is at i - 1.
-    chain: Vec<Link>,
+    chain: Chain,
     term: Term,
     vote: Option<NodeId>,
     commit: Index,
@@ -79,7 +116,7 @@ impl Checker {
         assert!(node.commit() >= before.commit, "A12: the commit index of {id} went back");
         assert!(node.commit() <= node.last_index(), "A12: committed beyond the log");
         let chain = self.update_chain(node, before.chain, before.leads && leads, before.term);
-        assert!(chain.last().is_none_or(|link| link.term <= node.term()), "A11: future entries");
+        assert!(chain.last().term <= node.term(), "A11: future entries");
         if leads {
             let other = self.leaders.insert(node.term(), id);
             assert!(other.is_none_or(|other| other == id), "A1: two leaders in {}", node.term());
@@ -99,80 +136,91 @@ impl Checker {
     fn update_chain(
         &mut self,
         node: &Node,
-        mut chain: Vec<Link>,
+        mut chain: Chain,
         led_before: bool,
         term_before: Term,
-    ) -> Vec<Link> {
-        while let Some(link) = chain.last()
-            && node.term_at(chain.len() as Index) != Some(link.term)
+    ) -> Chain {
+        let (start, start_term) = node.log_start();
+        while let Some(link) = chain.links.last()
+            && node.term_at(chain.last_index()) != Some(link.term)
         {
             assert!(!led_before || term_before != node.term(), "A2: a leader's log was cut");
-            chain.pop();
+            chain.links.pop();
         }
-        let first = chain.len() as Index + 1;
+        if chain.last_index() < start {
+            // It begins anew behind an installed state, or has just started. States are of what is
+            // committed.
+            let base = self.committed[start as usize - 1].link;
+            chain = Chain { start, base, links: Vec::new() };
+        } else {
+            chain.purge(start);
+        }
+        assert_eq!(chain.base.term, start_term, "the log begins behind another entry");
+        let first = chain.last_index() + 1;
         let entries = match node.entries(first, node.last_index(), usize::MAX) {
             Some(entries) => entries,
-            None => return self.chain_of_restarted(node),
+            None => return self.chain_of_restarted(node, chain),
         };
         for entry in entries {
-            let previous = chain.last().copied().unwrap_or(Link { term: 0, hash: 0 });
+            let previous = chain.last();
             assert!(entry.term >= previous.term, "A11: terms decrease");
             let mut hasher = DefaultHasher::new();
             (&entry, previous.hash).hash(&mut hasher);
             let hash = hasher.finish();
             let known = *self.entries.entry((entry.index, entry.term)).or_insert(hash);
             assert_eq!(known, hash, "A3: two logs differ at or before {}", entry.index);
-            chain.push(Link { term: entry.term, hash });
+            chain.links.push(Link { term: entry.term, hash });
         }
         chain
     }
 
     /// The log of a node that has just started, and has only a tail in memory: all its entries have
     /// been seen before.
-    fn chain_of_restarted(&self, node: &Node) -> Vec<Link> {
+    fn chain_of_restarted(&self, node: &Node, mut chain: Chain) -> Chain {
         let link = |index| {
             let term = node.term_at(index).expect("within the log");
             Link { term, hash: self.entries[&(index, term)] }
         };
-        (1..=node.last_index()).map(link).collect()
+        chain.links.extend((chain.last_index() + 1..=node.last_index()).map(link));
+        chain
     }
 
     /// A leader has all that was committed in earlier terms (A4).
-    fn check_complete(&self, term: Term, chain: &[Link], from: usize) {
-        for (at, committed) in self.committed.iter().enumerate().skip(from) {
+    fn check_complete(&self, term: Term, chain: &Chain, from: usize) {
+        // What it holds no more is in the hash of what it begins behind.
+        let from = from.max((chain.start as usize).saturating_sub(1));
+        for (index, committed) in (1..).zip(&self.committed).skip(from) {
             if committed.in_term < term {
-                let here = chain.get(at);
-                assert_eq!(
-                    here,
-                    Some(&committed.link),
-                    "A4: the leader of {term} lacks {}",
-                    at + 1
-                );
+                let here = chain.get(index);
+                assert_eq!(here, Some(committed.link), "A4: the leader of {term} lacks {index}");
             }
         }
     }
 
     /// What is committed is the same everywhere and for ever (A5, A13), durable on a majority (A9),
     /// and in the logs of the leaders of later terms (A4).
-    fn check_committed(&mut self, hosts: &BTreeMap<NodeId, Host>, node: &Node, chain: &[Link]) {
+    fn check_committed(&mut self, hosts: &BTreeMap<NodeId, Host>, node: &Node, chain: &Chain) {
         let known = self.committed.len();
         let commit = node.commit() as usize;
         let last_known = commit.min(known);
         if last_known > 0 {
             let canonical = self.committed[last_known - 1].link;
-            assert_eq!(chain[last_known - 1], canonical, "A5: another entry is committed");
+            let here = chain.get(last_known as Index);
+            assert_eq!(here, Some(canonical), "A5: another entry is committed");
         }
         if commit <= known {
             return;
         }
-        let new = &chain[known..commit];
         let in_term = node.term();
-        self.committed.extend(new.iter().map(|link| Committed { link: *link, in_term }));
+        for index in known + 1..=commit {
+            let link = chain.get(index as Index).expect("what is committed is in the log");
+            self.committed.push(Committed { link, in_term });
+        }
         if node.term() > 1 {
-            let link = chain[commit - 1];
+            let link = self.committed[commit - 1].link;
             let durable = |id: &NodeId| {
                 let disk = hosts.get(id).map(|host| &host.disk);
-                disk.is_some_and(|disk| disk.term_at(commit as Index) == Some(link.term))
+                disk.is_some_and(|disk| disk.counts_for(commit as Index, link.term))
             };
             let voters: Vec<NodeId> = node.configuration().voters().collect();
             let have = voters.iter().filter(|id| durable(id)).count();

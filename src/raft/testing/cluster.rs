@@ -9,8 +9,8 @@ use super::checker::Checker;
 use super::disk::Disk;
 use super::show;
 use crate::raft::{
-    Configuration, Entry, Envelope, HardState, Index, LogRead, Member, MemberInfo, MemberRole,
-    Micros, Node, NodeId, Now, Options, Payload, ReadFailure, Stamp,
+    Configuration, Entry, Envelope, Fetch, HardState, Index, LogRead, Member, MemberInfo,
+    MemberRole, Micros, Node, NodeId, Now, Options, Payload, ReadFailure, Stamp,
 };
 
 /// A node with its disk.
@@ -25,6 +25,8 @@ pub(super) struct Host {
     pub(super) log_reads: VecDeque<LogRead>,
     /// Whether those are answered at once.
     pub(super) auto_reads: bool,
+    /// The state that it was last told to fetch.
+    pub(super) fetch: Option<Fetch>,
     /// How often it started.
     pub(super) boots: u64,
     commit_told: Index,
@@ -87,7 +89,7 @@ impl Cluster {
         }
         let hard_state = HardState { term: 1, vote: None };
         for id in 1..=voters + learners {
-            let disk = Disk { hard_state, log: log.clone(), queue: VecDeque::new() };
+            let disk = Disk::new(hard_state, log.clone());
             cluster.add_host(id, disk);
         }
         for id in 1..=voters + learners {
@@ -103,6 +105,7 @@ impl Cluster {
             auto_disk: true,
             log_reads: VecDeque::new(),
             auto_reads: true,
+            fetch: None,
             boots: 0,
             commit_told: 0,
         };
@@ -163,7 +166,40 @@ impl Cluster {
         host.node = None;
         host.disk.queue.clear();
         host.log_reads.clear();
+        host.fetch = None;
         self.checker.forget(id);
+    }
+
+    /// Ends the process of a node whose disk then loses the entries that were written last, and starts
+    /// it again.
+    pub(super) fn forget(&mut self, id: NodeId, entries: usize) {
+        if self.is_up(id) {
+            self.crash(id);
+        }
+        self.hosts.get_mut(&id).expect("a known node").disk.forget(entries);
+        self.start(id, 0);
+    }
+
+    /// Up to where a node may have applied its log.
+    pub(super) fn applied(&self, id: NodeId) -> Index {
+        self.node(id).commit().min(self.node(id).durable())
+    }
+
+    /// Takes a node's state as of `index`, and drops its log up to there.
+    pub(super) fn purge(&mut self, id: NodeId, index: Index) {
+        assert!(index <= self.applied(id), "only what is applied is purged");
+        self.hosts.get_mut(&id).expect("a known node").disk.purge(index);
+        self.input(id, |node, _| node.on_purged(index));
+    }
+
+    /// Brings a node the state of another as of `index`.
+    pub(super) fn install(&mut self, id: NodeId, from: NodeId, index: Index) {
+        assert!(index <= self.applied(from), "only what is applied is in a state");
+        let state = self.hosts[&from].disk.state_at(index).expect("a state as of that entry");
+        let host = self.hosts.get_mut(&id).expect("a known node");
+        host.disk.install(state.clone());
+        host.fetch = None;
+        self.input(id, |node, now| node.on_installed(now, state));
     }
 
     /// Gives a node an input and handles all that comes of it.
@@ -192,6 +228,10 @@ impl Cluster {
                 self.reads.push((id, read.id, read.result));
             }
             self.send(ready.messages);
+            if let Some(fetch) = ready.fetch {
+                self.hosts.get_mut(&id).expect("a known node").fetch = Some(fetch);
+                self.tell(|| format!("n{id} fetches from n{} {}", fetch.from, fetch.at_least));
+            }
             let mut again = false;
             let host = self.hosts.get_mut(&id).expect("a known node");
             host.log_reads.extend(ready.log_reads.iter().copied());

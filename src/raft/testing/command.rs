@@ -126,6 +126,22 @@ pub(super) enum Command {
     Restart(Vec<NodeId>),
     /// Starts the process of a node that was admitted.
     Join { id: NodeId },
+    /// Takes a node's state, and drops its log up to there.
+    Purge { id: NodeId, index: Index },
+    /// Brings a node the state of another.
+    Install {
+        id: NodeId,
+        #[arg(key)]
+        from: NodeId,
+        #[arg(key)]
+        at: Index,
+    },
+    /// Ends a process; its disk loses the entries that were written last; it starts again.
+    Forget { id: NodeId, entries: usize },
+    /// A node is unfit to lead because of its `disk` or its `state`, or `fit` again.
+    Unfit { why: String, nodes: Vec<NodeId> },
+    /// The disks of nodes are full, or have room again.
+    Full { full: bool, nodes: Vec<NodeId> },
     /// Tells the state of nodes (all).
     Status {
         #[arg(optional)]
@@ -158,5 +174,7 @@ pub(super) enum Command {
         hint: Option<String>,
         #[arg(key)]
         round: Option<u64>,
+        #[arg(key)]
+        nonce: Option<u64>,
     },
 }

@@ -8,7 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::cluster::{Cluster, info};
-use crate::raft::{Change, Index, MemberRole, NodeId, Options, RoleKind};
+use crate::raft::{Change, Index, MemberRole, NodeId, Options, RoleKind, Unfit};
 
 /// One walk.
 struct Walk {
@@ -20,6 +20,9 @@ struct Walk {
     reads_answered: usize,
     proposals: usize,
     changes: usize,
+    purges: usize,
+    installs: usize,
+    losses: usize,
     next_tag: u64,
     /// How much goes wrong, per mille; some walks are calm, so that they get far.
     trouble: u32,
@@ -52,6 +55,9 @@ impl Walk {
             reads_answered: 0,
             proposals: 0,
             changes: 0,
+            purges: 0,
+            installs: 0,
+            losses: 0,
             next_tag,
             trouble,
             healed: false,
@@ -71,7 +77,8 @@ impl Walk {
             0..530 => self.network(),
             530..830 => self.disk(),
             830..880 => self.pass_time(),
-            880..980 => self.ask(),
+            880..950 => self.ask(),
+            950..980 => self.trouble_disks(),
             980..990 => self.restart(),
             _ if self.chance(self.trouble) => self.fail(),
             _ => self.change_links(),
@@ -153,6 +160,83 @@ impl Walk {
         }
     }
 
+    /// Purges logs, moves states, fills, stalls and damages disks.
+    fn trouble_disks(&mut self) {
+        let Some(id) = self.pick(&self.cluster.up()) else { return };
+        match self.rng.random_range(0..100) {
+            0..35 => self.purge(id),
+            35..75 => self.install(id),
+            75..85 if self.chance(self.trouble) => {
+                let why = [Some(Unfit::DiskStalled), Some(Unfit::StateLost), None, None];
+                let why = why[self.rng.random_range(0..why.len())];
+                self.cluster.input(id, |node, now| node.set_unfit(now, why));
+            }
+            85..95 => {
+                let full = self.chance(self.trouble / 2);
+                self.cluster.input(id, |node, now| node.set_full(now, full));
+            }
+            _ if self.chance(self.trouble) => self.lose(),
+            _ => {}
+        }
+    }
+
+    fn purge(&mut self, id: NodeId) {
+        let start = self.cluster.node(id).log_start().0;
+        let applied = self.cluster.applied(id);
+        if applied > start {
+            let index = self.rng.random_range(start + 1..=applied);
+            self.cluster.purge(id, index);
+            self.purges += 1;
+        }
+    }
+
+    /// Brings a node the state of any other, whether it asked for it or not: it may come late, and
+    /// from a node that is ahead of the leader it asked.
+    fn install(&mut self, id: NodeId) {
+        let wanting: Vec<NodeId> = self.cluster.up();
+        let wants = |id: &NodeId| self.cluster.hosts[id].fetch.is_some();
+        let wanting: Vec<NodeId> = wanting.into_iter().filter(wants).collect();
+        let id = if self.chance(700) { self.pick(&wanting).unwrap_or(id) } else { id };
+        let state_of = |cluster: &Cluster, id: NodeId| {
+            cluster.hosts[&id].disk.state.as_ref().map_or(0, |state| state.index)
+        };
+        let least = self.cluster.node(id).log_start().0.max(state_of(&self.cluster, id)).max(1);
+        let reaches = |donor: &NodeId| *donor != id && self.cluster.applied(*donor) >= least;
+        let donors: Vec<NodeId> = self.cluster.up().into_iter().filter(reaches).collect();
+        let Some(donor) = self.pick(&donors) else { return };
+        let applied = self.cluster.applied(donor);
+        let from = least
+            .max(state_of(&self.cluster, donor))
+            .max(self.cluster.node(donor).log_start().0 + 1);
+        if from <= applied {
+            let index = self.rng.random_range(from..=applied);
+            self.cluster.install(id, donor, index);
+            self.installs += 1;
+        }
+    }
+
+    /// Whether a node, up or down, is recovering.
+    fn is_any_recovering(&self) -> bool {
+        self.cluster.hosts.values().any(|host| host.disk.recovering)
+    }
+
+    /// The disk of a node loses what was written last. Only one at a time, and only of three voters or
+    /// more, so that the others can go on without its vote.
+    fn lose(&mut self) {
+        let voters_of = |id: &NodeId| self.cluster.node(*id).configuration().voters().count();
+        let all: Vec<NodeId> = self.cluster.hosts.keys().copied().collect();
+        let enough = |id: &NodeId| self.cluster.is_up(*id) && voters_of(id) >= 3;
+        if self.is_any_recovering() || !all.iter().all(enough) {
+            return;
+        }
+        let Some(id) = self.pick(&all) else { return };
+        self.check_reads();
+        self.reads.retain(|(node, _), _| *node != id);
+        let entries = self.rng.random_range(1..20);
+        self.cluster.forget(id, entries);
+        self.losses += 1;
+    }
+
     fn propose(&mut self, id: NodeId) {
         let count = self.rng.random_range(1..4);
         let sized = |size: usize| Bytes::from(vec![b'x'; size]);
@@ -182,6 +266,9 @@ impl Walk {
     }
 
     fn change(&mut self, id: NodeId) {
+        if self.is_any_recovering() {
+            return; // Fewer voters could leave too few that vote.
+        }
         let node = self.cluster.node(id);
         let configuration = node.configuration().clone();
         let members: Vec<NodeId> = configuration.members.keys().copied().collect();
@@ -272,8 +359,13 @@ impl Walk {
                 while self.cluster.serve_log_read(*id) {}
                 self.cluster.input(*id, |_, _| ());
             }
+            self.cluster.input(*id, |node, now| node.set_unfit(now, None));
+            self.cluster.input(*id, |node, now| node.set_full(now, false));
         }
-        self.cluster.run(10 * self.cluster.options.election_max);
+        for _ in 0..10 {
+            self.cluster.run(self.cluster.options.election_max);
+            self.fetch_all();
+        }
         let leader = self.cluster.leader().expect("a leader after healing");
         let propose = |cluster: &mut Cluster| {
             cluster.input(leader, |node, now| node.propose(now, vec![Bytes::from("end")]))
@@ -281,20 +373,40 @@ impl Walk {
         let end = *propose(&mut self.cluster).expect("a leader that takes proposals").end();
         self.cluster.run(2 * self.cluster.options.election_max);
         self.admit();
+        for _ in 0..4 {
+            self.cluster.run(self.cluster.options.election_max);
+            self.fetch_all();
+        }
         self.cluster.run(2 * self.cluster.options.election_max);
         let members = self.cluster.node(leader).configuration().clone();
         for id in members.members.keys() {
             let node = self.cluster.node(*id);
             assert!(node.commit() >= end, "{id} is at {} of {end} after healing", node.commit());
             assert_eq!(node.leader(), Some(leader), "{id} follows another");
+            assert!(!node.is_recovering(), "{id} is still recovering");
         }
         self.check_reads();
+    }
+}
+
+impl Walk {
+    /// Every node that was told to fetch a state gets it.
+    fn fetch_all(&mut self) {
+        for id in self.cluster.up() {
+            let Some(fetch) = self.cluster.hosts[&id].fetch else { continue };
+            let applied = self.cluster.applied(fetch.from);
+            if applied >= fetch.at_least && self.cluster.node(id).commit() < fetch.at_least {
+                self.cluster.install(id, fetch.from, applied);
+                self.installs += 1;
+            }
+        }
     }
 }
 
 /// Walks with `voters` nodes over some seeds; the seed is in the panic's output.
 fn walk(voters: u64, seeds: std::ops::Range<u64>, steps: usize) {
     let (mut elections, mut reads, mut changes, mut committed) = (0, 0, 0, 0);
+    let (mut purges, mut installs, mut losses) = (0, 0, 0);
     let count = (seeds.end - seeds.start) as usize;
     for seed in seeds {
         println!("{voters} nodes, seed {seed}");
@@ -307,26 +419,31 @@ fn walk(voters: u64, seeds: std::ops::Range<u64>, steps: usize) {
         reads += walk.reads_answered;
         changes += walk.changes;
         committed += walk.cluster.checker.committed();
+        purges += walk.purges;
+        installs += walk.installs;
+        losses += walk.losses;
     }
     // A walk in which nothing happens proves nothing.
     println!("elections {elections}, reads {reads}, changes {changes}, committed {committed}");
     assert!(elections > 3 * count && reads > 10 * count && changes > count);
+    println!("purges {purges}, installs {installs}, losses {losses}");
     assert!(committed > 50 * count as u64);
+    assert!(voters < 3 || (purges > 10 * count && installs > 2 * count && losses > count / 4));
 }
 
 #[test]
 fn three_nodes_keep_every_promise_whatever_happens() {
-    walk(3, 0..20, 6_000);
+    walk(3, 0..400, 6_000);
 }
 
 #[test]
 fn five_nodes_keep_every_promise_whatever_happens() {
-    walk(5, 100..120, 6_000);
+    walk(5, 1000..1300, 6_000);
 }
 
 #[test]
 fn clusters_of_other_sizes_keep_every_promise_whatever_happens() {
     for voters in [1, 2, 4, 7] {
-        walk(voters, 200..205, 6_000);
+        walk(voters, 2000..2080, 6_000);
     }
 }

@@ -16,7 +16,7 @@ use super::cluster::{Cluster, info};
 use super::command::Command;
 use super::show;
 use crate::raft::{
-    Append, Change, Entry, Envelope, Index, Message, NodeId, Options, Payload, Stamp, Term,
+    Append, Change, Entry, Envelope, Index, Message, NodeId, Options, Payload, Stamp, Term, Unfit,
 };
 
 /// Runs one script.
@@ -280,6 +280,25 @@ impl Script {
                 }
             }
             Command::Join { id } => cluster.join(*id),
+            Command::Purge { id, index } => cluster.purge(*id, *index),
+            Command::Install { id, from, at } => cluster.install(*id, *from, *at),
+            Command::Forget { id, entries } => cluster.forget(*id, *entries),
+            Command::Unfit { why, nodes } => {
+                let unfit = match why.as_str() {
+                    "disk" => Some(Unfit::DiskStalled),
+                    "state" => Some(Unfit::StateLost),
+                    "fit" => None,
+                    other => return Err(format!("unfit because of {other}").into()),
+                };
+                for id in nodes {
+                    cluster.input(*id, |node, now| node.set_unfit(now, unfit));
+                }
+            }
+            Command::Full { full, nodes } => {
+                for id in nodes {
+                    cluster.input(*id, |node, now| node.set_full(now, *full));
+                }
+            }
             _ => return Err("not about machines".into()),
         }
         Ok(String::new())
@@ -311,13 +330,18 @@ impl Script {
                         node.configuration_index()
                     )?;
                     let learners: Vec<NodeId> = node.configuration().learners().collect();
-                    writeln!(output, " learners={learners:?}")?;
+                    write!(output, " learners={learners:?}")?;
+                    let (start, start_term) = node.log_start();
+                    if start > 0 {
+                        write!(output, " start={start}@{start_term}")?;
+                    }
+                    writeln!(output, "{}", if node.is_recovering() { " recovering" } else { "" })?;
                 }
             }
             Command::Log { nodes } => {
                 for id in some(nodes) {
                     let node = cluster.node(id);
-                    let terms = (1..=node.last_index()).map(|i| {
+                    let terms = (node.log_start().0 + 1..=node.last_index()).map(|i| {
                         let term = node.term_at(i).expect("within the log");
                         format!("{i}@{term}")
                     });
@@ -336,7 +360,9 @@ impl Script {
                     let state = format!("{:?}", view.state).to_lowercase();
                     write!(output, "n{} {state} match={} ", view.id, view.match_index)?;
                     write!(output, "next={} inflight={} ", view.next, view.inflight)?;
-                    writeln!(output, "{}", if view.active { "active" } else { "silent" })?;
+                    write!(output, "{}", if view.active { "active" } else { "silent" })?;
+                    write!(output, "{}", if view.recovering { " recovering" } else { "" })?;
+                    writeln!(output, "{}", if view.full { " full" } else { "" })?;
                 }
             }
             _ => return Err("nothing to look at".into()),
@@ -346,11 +372,23 @@ impl Script {
 
     /// A message that nobody sent.
     fn inject(&mut self, command: &Command) -> Outcome {
-        let Command::Inject { from, to, term, kind, prev, entries, commit, index, hint, round } =
-            command
+        let Command::Inject {
+            from,
+            to,
+            term,
+            kind,
+            prev,
+            entries,
+            commit,
+            index,
+            hint,
+            round,
+            nonce,
+        } = command
         else {
             return Err("not a message".into());
         };
+        let nonce = nonce.unwrap_or(0);
         let (prev_index, prev_term) = position(prev.as_deref().unwrap_or("0@0"))?;
         let (hint_index, hint_term) = position(hint.as_deref().unwrap_or("0@0"))?;
         let (index, commit) = (index.unwrap_or(0), commit.unwrap_or(0));
@@ -377,6 +415,10 @@ impl Script {
             "timeout-now" => Message::TimeoutNow,
             "read-response" => Message::ReadIndexResponse { id: index, index: Some(commit) },
             "read" => Message::ReadIndex { id: index },
+            "fetch-state" => Message::FetchState { start: index },
+            "recovering" => Message::Recovering { nonce, last_index: index },
+            "recover-to" => Message::RecoverTo { nonce, index },
+            "holds" => Message::Holds { index: prev_index, term: prev_term, nonce },
             "removed" => Message::Removed { index },
             other => return Err(format!("no message {other}").into()),
         };
@@ -421,7 +463,12 @@ impl goldenscript::Runner for Script {
             | Command::Release(_)
             | Command::Crash(_)
             | Command::Restart(_)
-            | Command::Join { .. } => self.run_machines(command)?,
+            | Command::Join { .. }
+            | Command::Purge { .. }
+            | Command::Install { .. }
+            | Command::Forget { .. }
+            | Command::Unfit { .. }
+            | Command::Full { .. } => self.run_machines(command)?,
             Command::Status { .. }
             | Command::Log { .. }
             | Command::Stamps { .. }

@@ -29,8 +29,9 @@ pub(super) fn message(message: &Message) -> String {
             format!("{name} {prev_index} hint={hint_index}@{hint_term}")
         }
         Message::Heartbeat { commit, round } => format!("{name} round={round} commit={commit}"),
-        Message::HeartbeatResponse { round, last_index, .. } => {
-            format!("{name} round={round} durable={last_index}")
+        Message::HeartbeatResponse { round, last_index, full } => {
+            let full = if *full { " full" } else { "" };
+            format!("{name} round={round} durable={last_index}{full}")
         }
         Message::TimeoutNow => name.to_string(),
         // The number itself is drawn at random.
@@ -77,6 +78,12 @@ pub(super) fn write(write: &Write) -> String {
     if let Some(hard_state) = &write.hard_state {
         let vote = hard_state.vote.map_or("nobody".to_string(), |vote| format!("n{vote}"));
         parts.push(format!("term={} vote={vote}", hard_state.term));
+    }
+    if let Some((index, term)) = write.restart {
+        parts.push(format!("log begins behind {index}@{term}"));
+    }
+    if write.recovered {
+        parts.push("recovered".to_string());
     }
     if !write.entries.is_empty() {
         parts.push(format!("[{}]", entries(&write.entries)));

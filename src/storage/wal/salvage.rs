@@ -99,27 +99,36 @@ impl Wal {
 fn set_aside(dir: &Path, numbers: &[u64], with_start: bool) -> Result<PathBuf, WalError> {
     let mut paths: Vec<PathBuf> = numbers.iter().map(|number| segment_path(dir, *number)).collect();
     paths.extend(with_start.then(|| dir.join(start::NAME)));
-    let links = |aside: &Path| -> Vec<(PathBuf, PathBuf)> {
-        let to = |path: &PathBuf| aside.join(path.file_name().expect("it was made with one"));
-        paths.iter().map(|path| (path.clone(), to(path))).collect()
-    };
-    let mut last = newest_aside(dir).map_err(WalError::io("read", dir))?;
-    let aside_path = |number: u64| dir.join(format!("{ASIDE}{number}"));
-    let holds_others = |(from, to): &(PathBuf, PathBuf)| to.exists() && !same(from, to);
-    if last == 0 || links(&aside_path(last)).iter().any(holds_others) {
-        last += 1;
-    }
-    let aside = aside_path(last);
+    let aside = aside_for(dir, &paths).map_err(WalError::io("read", dir))?;
     fs::create_dir_all(&aside).map_err(WalError::io("create", &aside))?;
-    for (from, to) in links(&aside) {
-        match fs::hard_link(&from, &to) {
+    for path in paths {
+        let name = path.file_name().expect("it was made with one");
+        match fs::hard_link(&path, aside.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            linked => linked.map_err(WalError::io("link", &from))?,
+            linked => linked.map_err(WalError::io("link", &path))?,
         }
     }
     files::sync_dir(&aside).map_err(WalError::io("sync", &aside))?;
     files::sync_dir(dir).map_err(WalError::io("sync", dir))?;
     Ok(aside)
+}
+
+/// Where to set these files aside: in the newest directory if it holds nothing but some of them, else
+/// in a new one.
+fn aside_for(dir: &Path, paths: &[PathBuf]) -> io::Result<PathBuf> {
+    let newest = newest_aside(dir)?;
+    let aside = |number: u64| dir.join(format!("{ASIDE}{number}"));
+    if newest == 0 {
+        return Ok(aside(1));
+    }
+    for entry in fs::read_dir(aside(newest))? {
+        let held = entry?.path();
+        let is_held = |path: &PathBuf| path.file_name() == held.file_name() && same(path, &held);
+        if !paths.iter().any(is_held) {
+            return Ok(aside(newest + 1));
+        }
+    }
+    Ok(aside(newest))
 }
 
 /// The highest number of a directory of files that were set aside; 0 when there is none.
