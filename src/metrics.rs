@@ -165,6 +165,8 @@ pub struct Metrics {
     pub gossip_sent: Counter,
     /// Gossip packets dropped as foreign or malformed.
     pub gossip_refused: Counter,
+    /// Audits in which the voters' states differed and none had a majority.
+    pub digests_differ: Counter,
     /// Elections this node started.
     pub elections: Counter,
     /// Times this node saw another leader take over.

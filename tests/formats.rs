@@ -56,6 +56,7 @@ fn entries() -> Vec<Entry> {
 
 fn messages() -> Vec<(&'static str, PeerMessage)> {
     let raft = |message| PeerMessage::Raft(Envelope { from: 1, to: 300, term: 9, message });
+    let answer = |full| raft(Message::HeartbeatResponse { round: 44, last_index: 70_002, full });
     let append = Append { prev_index: 69_999, prev_term: 8, entries: entries(), commit: 69_998 };
     let id = WriteId { session: 12, seq: 345, floor: 340 };
     vec![
@@ -70,16 +71,15 @@ fn messages() -> Vec<(&'static str, PeerMessage)> {
             raft(Message::AppendRejected { prev_index: 9, hint_index: 5, hint_term: 2 }),
         ),
         ("heartbeat", raft(Message::Heartbeat { commit: 70_000, round: 44 })),
-        (
-            "heartbeat-response-full",
-            raft(Message::HeartbeatResponse { round: 44, last_index: 70_002, full: true }),
-        ),
+        ("heartbeat-response", answer(false)),
+        ("heartbeat-response-full", answer(true)),
         ("timeout-now", raft(Message::TimeoutNow)),
         ("read-index", raft(Message::ReadIndex { id: 5 })),
         ("read-index-response", raft(Message::ReadIndexResponse { id: 5, index: Some(70_000) })),
         ("fetch-state", raft(Message::FetchState { start: 70_000 })),
         ("recovering", raft(Message::Recovering { nonce: 77_000, last_index: 69_000 })),
         ("recover-to", raft(Message::RecoverTo { nonce: 77_000, index: 70_002 })),
+        ("holds", raft(Message::Holds { index: 70_001, term: 9, nonce: 0xfeed_f00d })),
         ("removed", raft(Message::Removed { index: 70_002 })),
         ("forward", PeerMessage::Forward { id, command: vec![0, 1, 255].into() }),
         ("refused", PeerMessage::Refused { id, refusal: Refusal::Busy }),

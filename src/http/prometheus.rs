@@ -118,6 +118,14 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("applied_entries_total", "Entries applied.", &metrics.applied_entries),
         ("checkpoints_total", "Checkpoints completed.", &metrics.checkpoints),
         ("apply_pauses_total", "Times applying waited for a checkpoint.", &metrics.apply_pauses),
+        ("snapshots_made_total", "States written out for other nodes.", &metrics.snapshots_made),
+        ("snapshots_built_total", "States of others built.", &metrics.snapshots_built),
+        ("snapshot_sent_bytes_total", "Bytes of states sent.", &metrics.snapshot_bytes_sent),
+        (
+            "snapshot_received_bytes_total",
+            "Bytes of states received.",
+            &metrics.snapshot_bytes_received,
+        ),
         ("proposals_total", "Writes taken from clients.", &metrics.proposals),
         (
             "proposals_refused_total",
@@ -125,6 +133,11 @@ fn counters(page: &mut Page, metrics: &Metrics) {
             &metrics.proposals_refused,
         ),
         ("forwards_total", "Writes sent to the leader.", &metrics.forwards),
+        (
+            "digests_differ_total",
+            "Audits in which no state had a majority: look into it.",
+            &metrics.digests_differ,
+        ),
         ("elections_total", "Elections started.", &metrics.elections),
         ("leader_changes_total", "Times another leader was seen.", &metrics.leader_changes),
         ("peer_refused_total", "Connections refused at the peer port.", &metrics.peer_refused),

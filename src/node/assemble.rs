@@ -330,6 +330,7 @@ fn on_space(
         metrics.data_log_bytes.set(space.data.log);
         metrics.data_state_bytes.set(space.data.state);
         metrics.data_snapshot_bytes.set(space.data.snapshots);
+        metrics.data_other_bytes.set(space.data.other);
         if told.swap(space.full(), Ordering::Relaxed) != space.full() {
             match space.lack {
                 Some(lack) => log::warn!("{lack}: client writes are refused"),

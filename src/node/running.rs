@@ -15,10 +15,30 @@ use super::driver::{Control, End};
 use super::scrub_status::ScrubStatus;
 use super::states::Stopper;
 use crate::http;
+use crate::lines;
 use crate::membership::GossipCommand;
 use crate::snapshot;
 use crate::storage::DataDir;
+use crate::threads;
 use crate::transport;
+
+/// How long the threads may take to end, after leadership was handed over. A checkpoint may be on its
+/// way; but a thread that waits for a dead disk never ends.
+const STOP_MAX: Duration = Duration::from_secs(15);
+
+/// Ends the process after a while, whatever its threads wait for: what is not durable by then was not
+/// acknowledged.
+fn end_anyway(after: Duration) {
+    let ended = threads::spawn("stop", move || {
+        std::thread::sleep(after);
+        log::error!("the disk does not let this node stop: ending without it");
+        lines::write_out_before_the_end();
+        std::process::exit(1);
+    });
+    if let Err(error) = ended {
+        log::warn!("nothing watches whether this node stops: {error}");
+    }
+}
 
 /// A node that runs.
 pub(super) struct Running {
@@ -66,6 +86,7 @@ impl Running {
 
     fn stop(self) {
         log::info!("stopping");
+        end_anyway(self.hand_over + STOP_MAX);
         let (done_in, done_out) = bounded(0);
         if self.control.send(Control::HandOver(done_in)).is_ok() {
             // Answered by the drop of the sender, as soon as this node does not lead.

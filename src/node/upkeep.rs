@@ -88,12 +88,14 @@ impl Upkeep {
     /// The applier has switched to the state as of this index.
     pub fn installed(&mut self, index: Index) {
         self.installed = Some(index);
-        self.snapshots.adopted();
     }
 
-    /// What the applier is told when the log has followed an installed state.
+    /// What the applier is told when the log has followed an installed state. Until then the source
+    /// must keep its log behind that state.
     pub fn follow_up(&mut self, node: &Node) -> Option<Job> {
-        self.installed.take_if(|index| node.durable() >= *index).map(|_| Job::RestartDone)
+        self.installed.take_if(|index| node.durable() >= *index)?;
+        self.snapshots.adopted();
+        Some(Job::RestartDone)
     }
 
     /// The log says whether it has room.

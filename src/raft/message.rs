@@ -124,8 +124,9 @@ pub enum Message {
         /// The follower's last durable index. Evidence for whoever looks at the traffic, no more:
         /// whether that entry is the leader's too, only an acknowledgement says.
         last_index: Index,
-        /// The follower's disk has no room for entries.
-        #[serde(default)]
+        /// The follower's disk has no room for entries. Left out when it has, as it was before there
+        /// was this field.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         full: bool,
     },
     /// "Campaign now": the last step of a hand-over.

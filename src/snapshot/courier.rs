@@ -28,6 +28,9 @@ use crate::transport::{self, Inbound, Lane, Service};
 /// what is left to the kernel comes as one large wave, and the log's writes would wait behind it.
 const SYNC_BYTES: u64 = 8 << 20;
 
+/// At most one line in this time is logged about messages that cannot be understood.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// What the thread is made of.
 pub struct Parts {
     /// Bytes per second that are sent.
@@ -60,6 +63,8 @@ pub struct Courier {
     files: BTreeMap<FileId, File>,
     /// The file that is being received.
     part: Option<Incoming>,
+    /// Until then nothing is said about messages that are none.
+    quiet_until: Duration,
 }
 
 struct Incoming {
@@ -81,11 +86,12 @@ impl Courier {
             fetcher: Fetcher::new(),
             files: BTreeMap::new(),
             part: None,
+            quiet_until: Duration::ZERO,
             parts,
         }
     }
 
-    /// Runs until it is told to stop, or the transport has ended.
+    /// Runs until it is told to stop, nobody could tell it any more, or the transport has ended.
     pub fn run(mut self, inbox: &Receiver<Inbound>, woken: &Receiver<()>, done: &Receiver<Done>) {
         loop {
             let deadlines = [self.server.deadline(), self.fetcher.deadline()];
@@ -97,7 +103,7 @@ impl Courier {
                     Ok(_) => {}
                     Err(_) => break,
                 },
-                recv(woken) -> _ => if self.obey() { break },
+                recv(woken) -> woken => if woken.is_err() || self.obey() { break },
                 recv(done) -> outcome => self.on_done(outcome.expect("the worker outlives us")),
                 recv(timer) -> _ => {}
             }
@@ -142,7 +148,13 @@ impl Courier {
                 self.server.on_request(now, from, request, checkpoint);
             }
             Ok(Message::Answer(answer)) => self.fetcher.on_answer(now, from, answer),
-            Err(error) => log::warn!("from n{from}: {error}"),
+            Err(error) => {
+                self.parts.metrics.inbox_dropped.inc();
+                if now >= self.quiet_until {
+                    self.quiet_until = now + QUIET;
+                    log::warn!("n{from} sent {error}");
+                }
+            }
         }
     }
 

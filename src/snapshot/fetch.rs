@@ -34,7 +34,8 @@ pub const NOT_YET_MIN: Duration = Duration::from_millis(250);
 pub const NOT_YET_MAX: Duration = Duration::from_secs(4);
 /// The pause after "busy".
 pub const BUSY: Duration = Duration::from_secs(5);
-/// A source that has been silent for so long is given up for another one, or asked for an offer anew.
+/// A source that has been silent for so long is asked for an offer anew. It is given up sooner, after
+/// the patience with one answer, when another one is named.
 pub const SILENCE: Duration = Duration::from_secs(20);
 /// How often the source is told that the log behind its file is still needed.
 pub const HOLD_EVERY: Duration = Duration::from_secs(5);
@@ -268,8 +269,8 @@ impl Fetcher {
                     self.actions.push(Action::Send(goal.from, request));
                 }
             }
-            Phase::Reading { heard, .. } => {
-                if now >= heard.saturating_add(SILENCE) {
+            Phase::Reading { source, heard } => {
+                if now >= heard.saturating_add(Self::silence(self.goal, *source, self.patience)) {
                     self.open(now);
                     return self.advance(now);
                 }
@@ -291,10 +292,11 @@ impl Fetcher {
         match &self.phase {
             Phase::Idle => None,
             Phase::Opening { next, .. } => Some(*next),
-            Phase::Reading { heard, .. } => {
+            Phase::Reading { source, heard } => {
                 let part = self.part.as_ref().expect("a part is read");
                 let asked = part.missing.values().map(|it| it.last.saturating_add(self.patience));
-                asked.chain([heard.saturating_add(SILENCE)]).min()
+                let silence = Self::silence(self.goal, *source, self.patience);
+                asked.chain([heard.saturating_add(silence)]).min()
             }
             Phase::Whole { hold, .. } => Some(*hold),
         }
@@ -417,6 +419,11 @@ impl Fetcher {
         if repeated {
             self.patience = (self.patience * 2).min(PATIENCE_MAX);
         }
+    }
+
+    /// How long a source may be silent.
+    fn silence(goal: Option<Fetch>, source: NodeId, patience: Duration) -> Duration {
+        if goal.is_some_and(|goal| goal.from == source) { SILENCE } else { patience }
     }
 
     /// From `next` on, the goal's source is asked for an offer.

@@ -107,7 +107,7 @@ pub enum MessageError {
     #[error("a message about a state from a newer program")]
     Newer,
     /// A chunk was changed on the way.
-    #[error("the checksum of a piece of a state is wrong")]
+    #[error("a piece of a state with a wrong checksum")]
     Checksum,
 }
 

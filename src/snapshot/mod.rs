@@ -165,7 +165,8 @@ impl Handle {
         });
     }
 
-    /// The state that was handed over is this node's own now, and its manifest says so. Never blocks.
+    /// The state that was handed over is this node's own now: its manifest says so, and best also its
+    /// log, since the source keeps what follows for this node only until now. Never blocks.
     pub fn adopted(&self) {
         self.wish(|wishes| wishes.adopted = true);
     }
@@ -222,7 +223,7 @@ pub fn start(
     let worker = threads::spawn("snapshot-work", move || worker.run(&jobs, &done_in))?;
     let courier = Courier::new(courier::Parts {
         rate,
-        folder,
+        folder: folder.clone(),
         state_dir,
         views,
         transport,
@@ -234,6 +235,9 @@ pub fn start(
     let thread = threads::spawn("snapshot", move || {
         courier.run(&inbox, &woken, &done);
         worker.join().expect("a panic there has ended the process");
+        if let Err(error) = empty(&folder) {
+            log::warn!("cannot empty {}: {error}", folder.display());
+        }
     })?;
     Ok((handle, thread))
 }

@@ -213,7 +213,8 @@ impl World {
             }
             if let Some(file) = receiver.building.take() {
                 if fails {
-                    assert!(receiver.fetcher.on_failed(self.now, file));
+                    // Not if it was superseded just above.
+                    let _ = receiver.fetcher.on_failed(self.now, file);
                 } else if receiver.fetcher.on_built(self.now, file) {
                     receiver.fetcher.adopted(self.now);
                     receiver.finished = receiver.fetcher.progress().is_none();
@@ -241,7 +242,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn whatever_happens_what_is_whole_is_right_and_in_the_end_everybody_has_it(seed in any::<u64>()) {
         let mut world = World::new(seed);

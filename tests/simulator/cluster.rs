@@ -162,6 +162,32 @@ impl Cluster {
         self.machines.values().filter(leads).max_by_key(term)
     }
 
+    /// Where every machine stands, a line each.
+    fn account(&self) -> String {
+        let account = |machine: &Machine| {
+            let Some(process) = &machine.process else {
+                return format!("\nn{} is down", machine.id);
+            };
+            let (node, disk) = (process.replica.node(), &machine.disk);
+            let voters: Vec<NodeId> = node.configuration().voters().collect();
+            format!(
+                "\nn{}: {:?} in term {}, log {:?} to {} (durable {}, commit {}), applied {}, \
+                 voters {voters:?}, recovering {}, lost {:?}",
+                machine.id,
+                node.role_kind(),
+                node.term(),
+                node.log_start(),
+                node.last_index(),
+                node.durable(),
+                node.commit(),
+                process.copy.applied(),
+                disk.recovering,
+                process.replica.state_lost(),
+            )
+        };
+        self.machines.values().map(account).collect()
+    }
+
     /// Goes to the next moment at which something happens, and lets it happen.
     fn step(&mut self) {
         let machines = self.machines.values().filter_map(Machine::next).min();
@@ -241,7 +267,9 @@ impl Cluster {
     fn settle(&mut self, id: NodeId) {
         let machine = self.machines.get_mut(&id).unwrap();
         let Some(process) = &mut machine.process else { return };
-        process.replica.on_full(self.now, self.now.mono < machine.full);
+        let full = self.now.mono < machine.full;
+        process.replica.on_full(self.now, full);
+        let followed = process.replica.node().role_kind() == RoleKind::Follower;
         for (from, message) in std::mem::take(&mut process.inbox) {
             process.replica.on_message(self.now, from, message);
         }
@@ -251,6 +279,10 @@ impl Cluster {
             process.replica.propose_change(self.now, change);
         }
         let effects = process.replica.effects();
+        if full && followed && process.replica.node().role_kind() == RoleKind::Follower {
+            let entries = effects.writes.iter().map(|(write, _)| write.entries.len());
+            assert_eq!(entries.sum::<usize>(), 0, "n{id} has no room for entries");
+        }
         self.carry_out(id, effects);
         let machine = &self.machines[&id];
         self.checks.node(machine);
@@ -382,7 +414,7 @@ impl Cluster {
         self.run_for(TIMEOUT_US + 1_000_000, Faults::none());
         let now = self.now.mono;
         assert!(self.questions.is_empty(), "seed {seed} at {now:?}: {:?}", self.questions);
-        assert!(self.leader().is_some(), "seed {seed}: no leader after healing");
+        assert!(self.leader().is_some(), "seed {seed}: no leader after healing:{}", self.account());
         let node = self.leader().unwrap().process.as_ref().unwrap().replica.node();
         let members = &node.configuration().members;
         assert_eq!(members.len().min(5), self.voters(), "seed {seed}: somebody was not promoted");

@@ -178,6 +178,16 @@ impl Machine {
         }
     }
 
+    /// Whether it cannot lead before another machine has helped it. Of three, two such machines could
+    /// wait for each other for ever, which is right: nobody else knows what they knew.
+    pub fn needs_help(&self) -> bool {
+        let running = self.process.as_ref().is_some_and(|process| {
+            process.copy.odd || process.will_err || process.replica.state_lost().is_some()
+        });
+        let odd = self.disk.checkpoint.as_ref().is_some_and(|copy| copy.odd);
+        running || odd || self.disk.lost.is_some() || self.disk.recovering
+    }
+
     /// Whether the disk has finished a write, or a read.
     pub fn has_written(&self, now: Micros) -> bool {
         let done = |process: &Process| {

@@ -43,6 +43,7 @@ fn run_all(size: usize) {
         seen.add(&run(seed, size));
     }
     if seeds().count() > 10 {
+        println!("{size} nodes: {seen:?}");
         seen.assert_all();
     }
 }

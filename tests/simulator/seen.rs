@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bowline::raft;
 use bowline::replica::{Effects, Event};
 
 const INSTALLED: &str = "a state was installed";
@@ -9,11 +10,12 @@ const RESOLVED: &str = "a waiting write was answered out of an installed state";
 const LOST: &str = "a state was found to be damaged";
 const ODD: &str = "a state was found to differ";
 const HUNG: &str = "a disk hung";
+const HANDED_OVER: &str = "a leader handed over when its disk hung";
 const FULL: &str = "a disk was full";
 const RECOVERED: &str = "a log that had lost its end was whole again";
 
 /// How often each kind of thing was seen.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen(BTreeMap<&'static str, usize>);
 
 impl Seen {
@@ -26,7 +28,10 @@ impl Seen {
                 }
                 Event::StateLost { why } if why.contains("majority") => self.count(ODD, 1),
                 Event::StateLost { .. } => self.count(LOST, 1),
-                Event::DiskStalled { .. } => self.count(HUNG, 1),
+                Event::DiskStalled { .. } => {
+                    self.count(HUNG, 1);
+                    self.count(HANDED_OVER, effects.events.iter().filter(begins_transfer).count());
+                }
                 Event::DiskFull { full: true } => self.count(FULL, 1),
                 _ => {}
             }
@@ -41,7 +46,7 @@ impl Seen {
 
     /// All of it, somewhere in a number of runs.
     pub fn assert_all(&self) {
-        for what in [INSTALLED, RESOLVED, LOST, ODD, HUNG, FULL, RECOVERED] {
+        for what in [INSTALLED, RESOLVED, LOST, ODD, HUNG, HANDED_OVER, FULL, RECOVERED] {
             assert!(self.0.get(what).is_some_and(|count| *count > 0), "{what}? {:?}", self.0);
         }
     }
@@ -49,4 +54,8 @@ impl Seen {
     fn count(&mut self, what: &'static str, times: usize) {
         *self.0.entry(what).or_default() += times;
     }
+}
+
+fn begins_transfer(event: &&Event) -> bool {
+    matches!(event, Event::Raft(raft::Event::TransferStarted { .. }))
 }

@@ -38,8 +38,8 @@ pub struct Faults {
     pub hang: f64,
     /// The disk has no room for a while.
     pub fill: f64,
-    /// Per crash: the newest part of the log is lost, though it was durable.
-    pub lose_tail: f64,
+    /// It crashes, and the newest part of the log is lost, though it was durable.
+    pub forget: f64,
     /// The state is found to be damaged.
     pub rot: f64,
     /// The state becomes another one, and nobody notices.
@@ -67,7 +67,7 @@ impl Faults {
             apply_us: 100,
             hang: 0.0,
             fill: 0.0,
-            lose_tail: 0.0,
+            forget: 0.0,
             rot: 0.0,
             err: 0.0,
             transfer_us: 20_000,
@@ -95,9 +95,9 @@ impl Faults {
             hang: on(0.004),
             fill: on(0.01),
             // With two voters left, one that waits for a leader to help it could wait for ever.
-            lose_tail: if replace == 0.0 { on(0.3) } else { 0.0 },
-            rot: on(0.003),
-            err: on(0.003),
+            forget: if replace == 0.0 { on(0.005) } else { 0.0 },
+            rot: on(0.01),
+            err: on(0.01),
             transfer_us: 20_000 + on(1_000_000.0) as u64,
             keep: on(100.0) as u64,
         }
@@ -148,7 +148,6 @@ impl Cluster {
     }
 
     pub(super) fn crash(&mut self, id: NodeId) {
-        let recovering = self.machines.values().any(|machine| machine.disk.recovering);
         let machine = self.machines.get_mut(&id).unwrap();
         let Some(process) = &machine.process else { return };
         let kept = self.rng.random_range(0..=process.writing.len());
@@ -158,10 +157,6 @@ impl Cluster {
         }
         machine.crash(kept);
         self.checks.node(machine);
-        // Two at once, of three, could wait for each other for ever.
-        if !recovering && self.rng.random_bool(self.faults.lose_tail) {
-            machine.disk.lose_tail(self.rng.random_range(1..30));
-        }
         self.transfers.remove(&id);
         let back = self.now.mono.0 + self.rng.random_range(10_000..3_000_000);
         self.restarts.insert(id, Micros(back).max(machine.hangs));
@@ -176,23 +171,24 @@ impl Cluster {
             }
             if self.rng.random_bool(self.faults.fill) {
                 machine.full = Micros(now + self.rng.random_range(50_000..3_000_000));
+                if self.rng.random_bool(0.3) {
+                    machine.hangs = machine.hangs.max(machine.full); // not even the reserve is left
+                }
+            }
+            let another = self.machines.values().any(Machine::needs_help);
+            if !another && self.rng.random_bool(self.faults.forget) {
+                self.crash(*id);
+                let disk = &mut self.machines.get_mut(id).unwrap().disk;
+                disk.lose_tail(self.rng.random_range(1..30));
             }
         }
     }
 
-    /// One at a time: if most states were lost or wrong, nobody could help.
     fn harm_states(&mut self, ids: &[NodeId]) {
         let victim = self.one_of(ids);
-        let (rot, err) =
-            (self.rng.random_bool(self.faults.rot), self.rng.random_bool(self.faults.err));
-        let harmed = |machine: &Machine| {
-            let running = machine.process.as_ref().is_some_and(|process| {
-                process.copy.odd || process.will_err || process.replica.state_lost().is_some()
-            });
-            let odd = machine.disk.checkpoint.as_ref().is_some_and(|copy| copy.odd);
-            running || odd || machine.disk.lost.is_some()
-        };
-        if (!rot && !err) || self.machines.values().any(harmed) {
+        let rot = self.rng.random_bool(self.faults.rot);
+        let err = self.rng.random_bool(self.faults.err);
+        if (!rot && !err) || self.machines.values().any(Machine::needs_help) {
             return;
         }
         self.wake(victim, |process, now| {
