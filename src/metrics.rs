@@ -112,8 +112,10 @@ pub struct Metrics {
     pub checkpoint_time: Histogram,
     /// Times the applier waited for a checkpoint.
     pub apply_pauses: Counter,
-    /// Times a checkpoint, or the merging behind it, waited for room on the disk.
+    /// Times a checkpoint waited for room on the disk.
     pub checkpoint_waits: Counter,
+    /// Times the merging behind checkpoints was put off for want of room on the disk.
+    pub merges_put_off: Counter,
     /// Writes taken from clients of this node.
     pub proposals: Counter,
     /// Writes refused because a queue was full.
