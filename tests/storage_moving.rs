@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bowline::ids::Id128;
-use bowline::storage::snapshot::{self, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter};
+use bowline::storage::snapshot::{
+    self, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter,
+};
 use bowline::storage::{
     Checkpoint, Manifest, OpenError, Rows, Scrubbed, StateDir, Store, StoreError, StoreErrorKind,
     StoreOptions, Table,
@@ -63,7 +65,10 @@ fn a_snapshot_reads_as_it_was_written() {
     for rows in [vec![], vec![row(0, 0)], many, large] {
         let info = write(&path, &header(), &rows);
         assert_eq!(read(&path).unwrap(), (header(), rows.clone()));
-        assert_eq!((info.rows, info.bytes), (rows.len() as u64, fs::metadata(&path).unwrap().len()));
+        assert_eq!(
+            (info.rows, info.bytes),
+            (rows.len() as u64, fs::metadata(&path).unwrap().len())
+        );
         assert_eq!(snapshot::verify(&path).unwrap(), (header(), info));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left behind");
     }
