@@ -13,10 +13,11 @@ use bowline::ids::Id128;
 use bowline::raft::{
     Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload, Stamp,
 };
+use bowline::storage::snapshot::{SnapshotHeader, SnapshotReader, SnapshotWriter};
 use bowline::storage::wal::format::{self, Owner, RecordHeader, SegmentHeader};
 use bowline::storage::wal::scan::{End, Scanner};
 use bowline::storage::wal::start::Start;
-use bowline::storage::{DataDir, Identity, OpenError, VoteFile, Wal, WalOptions};
+use bowline::storage::{DataDir, Identity, Manifest, OpenError, VoteFile, Wal, WalOptions};
 use tempfile::TempDir;
 
 const CLUSTER: Id128 = Id128(*b"cluster-cluster-");
@@ -113,6 +114,47 @@ fn recovering_v1() {
     }
     data.clear_recovering().unwrap();
     assert_eq!(data.recovering().unwrap(), None);
+}
+
+#[test]
+fn manifest_v1() {
+    let path = Path::new("state.manifest");
+    let lost = Some("the state digest at entry 70000 differs".to_owned());
+    for (name, manifest) in [
+        ("state-manifest-good", Manifest { number: 1, lost: None, restart: None }),
+        ("state-manifest-restart", Manifest { number: 2, lost: None, restart: Some((70_000, 9)) }),
+        ("state-manifest-lost", Manifest { number: 3, lost, restart: None }),
+    ] {
+        let bytes = golden(name, &manifest.encode());
+        assert_eq!(Manifest::decode(&bytes, path).unwrap(), manifest);
+    }
+}
+
+#[test]
+fn snapshot_v1() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapshot");
+    let header = SnapshotHeader {
+        cluster: CLUSTER,
+        epoch: 2,
+        file: Id128(*b"file-file-file--"),
+        applied: 70_000,
+        meta: b"what the state says"[..].into(),
+    };
+    let mut writer = SnapshotWriter::create(&path, &header).unwrap();
+    let rows = [(&b"\x01empty"[..], &b""[..]), (b"\x01key", b"value"), (b"\x02", &[255; 300])];
+    rows.iter().for_each(|(key, value)| writer.row(key, value).unwrap());
+    let info = writer.finish().unwrap();
+    let bytes = golden("snapshot", &fs::read(&path).unwrap());
+
+    fs::write(&path, bytes).unwrap();
+    let mut reader = SnapshotReader::open(&path).unwrap();
+    assert_eq!(*reader.header(), header);
+    for (key, value) in rows {
+        assert_eq!(reader.next_row().unwrap().unwrap(), (key.into(), value.into()));
+    }
+    assert_eq!(reader.next_row().unwrap(), None);
+    assert_eq!(reader.info(), Some(info));
 }
 
 fn entries() -> Vec<Entry> {
