@@ -190,6 +190,56 @@ fn entries_go_on_behind_an_installed_state() {
     assert!(effects.events.contains(&installed));
 }
 
+/// What the leader is told of the log.
+fn acknowledged(effects: &Effects) -> Vec<Index> {
+    let index = |(_, message): &(NodeId, PeerMessage)| match message {
+        PeerMessage::Raft(Envelope { message: Message::Holds { index, .. }, .. }) => Some(*index),
+        _ => None,
+    };
+    effects.messages.iter().filter_map(index).collect()
+}
+
+#[test]
+fn a_log_that_does_not_join_begins_anew_behind_the_state_and_only_then_is_it_acknowledged() {
+    let mut bench = Bench::new(2, 3);
+    bench.follow(1, 2);
+    bench.persist();
+    let effects = bench.hear(1, 2, Message::FetchState { start: 100 });
+    assert_eq!(effects.fetch, Some(Fetch { from: 1, at_least: 100 }));
+    let wanted = Event::StateWanted { from: 1, at_least: 100 };
+    assert!(effects.events.contains(&wanted));
+    assert!(bench.replica.on_state_ready(bench.now, state(120)));
+    let effects = bench.effects();
+    assert_eq!(installs(&effects), [(state(120), Vec::new())]);
+    assert!(effects.writes.is_empty(), "the log waits for the state");
+    bench.replica.on_installed(bench.now, state(120), Resolved::default());
+    let effects = bench.effects();
+    let restarts: Vec<_> = effects.writes.iter().map(|(write, _)| write.restart).collect();
+    assert_eq!(restarts, [Some((120, 2))]);
+    assert!(acknowledged(&effects).is_empty(), "the log is not there yet");
+    assert_eq!(acknowledged(&bench.persist()), [120]);
+    bench.replica.on_purged(50); // told late, of the log as it was
+    assert_eq!(applied(&bench.replicate(1, 2, commands(2))), [121, 122]);
+}
+
+#[test]
+fn the_only_voter_leads_again_when_its_disk_works_again() {
+    let mut bench = Bench::new(1, 1);
+    bench.pass(1);
+    while !bench.writing.is_empty() {
+        bench.persist();
+    }
+    bench.write(1);
+    wait(&mut bench, 1_300_000);
+    assert!(bench.replica.disk_stalled());
+    assert_ne!(bench.replica.node().role_kind(), RoleKind::Leader);
+    for _ in 0..20 {
+        bench.persist();
+        wait(&mut bench, 100_000);
+    }
+    assert_eq!(bench.replica.node().role_kind(), RoleKind::Leader);
+}
+
 #[test]
 fn a_state_that_brings_nothing_is_not_installed() {
     let mut bench = Bench::new(2, 3);
@@ -289,7 +339,9 @@ fn a_leader_audits_what_was_written_and_only_that() {
     }
     assert_eq!(seen, 1, "the entries it began with, and then nothing");
     bench.write(1);
-    bench.persist();
+    while !bench.writing.is_empty() {
+        bench.persist();
+    }
     assert_eq!(audits(&bench.pass(59_000_000)), 0);
     assert_eq!(audits(&bench.pass(61_000_000)), 1);
 }
