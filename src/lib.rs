@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod ids;
+pub mod lines;
 pub mod membership;
 pub mod metrics;
 pub mod node;

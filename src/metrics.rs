@@ -137,7 +137,7 @@ pub struct Metrics {
     pub checkpoint_time: Histogram,
     /// Times the applier waited for a checkpoint.
     pub apply_pauses: Counter,
-    /// Times a checkpoint, or the merging behind it, waited for room on the disk.
+    /// Times a checkpoint waited for room on the disk.
     pub checkpoint_waits: Counter,
     /// Snapshot files written for other nodes.
     pub snapshots_made: Counter,
@@ -147,6 +147,8 @@ pub struct Metrics {
     pub snapshot_bytes_received: Counter,
     /// States built of them.
     pub snapshots_built: Counter,
+    /// Times the merging behind checkpoints was put off for want of room on the disk.
+    pub merges_put_off: Counter,
     /// Writes taken from clients of this node.
     pub proposals: Counter,
     /// Writes refused because a queue was full.
@@ -165,6 +167,8 @@ pub struct Metrics {
     pub gossip_sent: Counter,
     /// Gossip packets dropped as foreign or malformed.
     pub gossip_refused: Counter,
+    /// Audits in which the voters' states differed and none had a majority.
+    pub digests_differ: Counter,
     /// Elections this node started.
     pub elections: Counter,
     /// Times this node saw another leader take over.

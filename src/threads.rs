@@ -7,6 +7,8 @@
 use std::io;
 use std::thread::{Builder, JoinHandle, current, panicking};
 
+use crate::lines;
+
 /// Exit code after a panic.
 const BROKEN: i32 = 70;
 
@@ -30,6 +32,7 @@ impl Drop for Together {
     fn drop(&mut self) {
         if panicking() {
             let name = current().name().unwrap_or("?").to_owned();
+            lines::write_out_before_the_end();
             eprintln!("bowline: thread {name} met what must never happen (see above): stopping");
             std::process::exit(BROKEN);
         }

@@ -13,9 +13,11 @@ use bowline::ids::Id128;
 use bowline::raft::{
     Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload, Stamp,
 };
+use bowline::storage::snapshot::{SnapshotHeader, SnapshotReader, SnapshotWriter};
 use bowline::storage::wal::format::{self, Owner, RecordHeader, SegmentHeader};
 use bowline::storage::wal::scan::{End, Scanner};
-use bowline::storage::{DataDir, Identity, OpenError, VoteFile, Wal, WalOptions};
+use bowline::storage::wal::start::Start;
+use bowline::storage::{DataDir, Identity, Manifest, OpenError, VoteFile, Wal, WalOptions};
 use tempfile::TempDir;
 
 const CLUSTER: Id128 = Id128(*b"cluster-cluster-");
@@ -68,6 +70,91 @@ fn vote_v1() {
     let copy = TempDir::new().unwrap();
     fs::write(copy.path().join("vote-b"), bytes).unwrap();
     assert_eq!(VoteFile::open(copy.path(), &IDENTITY, 77).unwrap().state(), state);
+}
+
+#[test]
+fn start_v1() {
+    let owner = Owner { cluster: CLUSTER, epoch: 2, node: IDENTITY.node.unwrap() };
+    let start = Start { index: 0x1122_3344, term: 0x55, segment: 0x66 };
+    let bytes = golden("log-start", &start.encode(&owner));
+    let path = Path::new("start");
+    assert_eq!(Start::decode(&bytes, &owner, path).unwrap(), start);
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            assert!(Start::decode(&damaged, &owner, path).is_err(), "bit {bit} of byte {at}");
+        }
+        assert!(Start::decode(&bytes[..at], &owner, path).is_err());
+    }
+}
+
+#[test]
+fn recovering_v1() {
+    let parent = TempDir::new().unwrap();
+    let data = DataDir::open(parent.path()).unwrap();
+    assert_eq!(data.recovering().unwrap(), None);
+    data.clear_recovering().unwrap();
+    let why = "segment 7 of the log is missing";
+    data.set_recovering(why).unwrap();
+    let path = parent.path().join("recovering");
+    let bytes = golden("recovering", &fs::read(&path).unwrap());
+    fs::write(&path, &bytes).unwrap();
+    drop(data);
+    let data = DataDir::open(parent.path()).unwrap();
+    assert_eq!(data.recovering().unwrap().as_deref(), Some(why));
+    // Whatever became of the mark, it is one.
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        for damaged in [&damaged[..], &bytes[..at]] {
+            fs::write(&path, damaged).unwrap();
+            assert!(data.recovering().unwrap().is_some());
+        }
+    }
+    data.clear_recovering().unwrap();
+    assert_eq!(data.recovering().unwrap(), None);
+}
+
+#[test]
+fn manifest_v1() {
+    let path = Path::new("state.manifest");
+    let lost = Some("the state digest at entry 70000 differs".to_owned());
+    for (name, manifest) in [
+        ("state-manifest-good", Manifest { number: 1, lost: None, restart: None }),
+        ("state-manifest-restart", Manifest { number: 2, lost: None, restart: Some((70_000, 9)) }),
+        ("state-manifest-lost", Manifest { number: 3, lost, restart: None }),
+    ] {
+        let bytes = golden(name, &manifest.encode());
+        assert_eq!(Manifest::decode(&bytes, path).unwrap(), manifest);
+    }
+}
+
+#[test]
+fn snapshot_v1() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapshot");
+    let header = SnapshotHeader {
+        cluster: CLUSTER,
+        epoch: 2,
+        file: Id128(*b"file-file-file--"),
+        applied: 70_000,
+        meta: b"what the state says"[..].into(),
+    };
+    let mut writer = SnapshotWriter::create(&path, &header).unwrap();
+    let rows = [(&b"\x01empty"[..], &b""[..]), (b"\x01key", b"value"), (b"\x02", &[255; 300])];
+    rows.iter().for_each(|(key, value)| writer.row(key, value).unwrap());
+    let info = writer.finish().unwrap();
+    let bytes = golden("snapshot", &fs::read(&path).unwrap());
+
+    fs::write(&path, bytes).unwrap();
+    let mut reader = SnapshotReader::open(&path).unwrap();
+    assert_eq!(*reader.header(), header);
+    for (key, value) in rows {
+        assert_eq!(reader.next_row().unwrap().unwrap(), (key.into(), value.into()));
+    }
+    assert_eq!(reader.next_row().unwrap(), None);
+    assert_eq!(reader.info(), Some(info));
 }
 
 fn entries() -> Vec<Entry> {

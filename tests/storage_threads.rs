@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use bowline::ids::Id128;
 use bowline::metrics::Metrics;
@@ -11,7 +14,7 @@ use bowline::node::log_writer::{LogCommand, LogDone, LogWrite};
 use bowline::node::{log_reader, log_writer};
 use bowline::raft::{Entry, HardState, Index, LogRead, Payload, Persisted, Stamp, Term, Write};
 use bowline::replica::LogRequest;
-use bowline::storage::{DataDir, Identity, VoteFile, Wal, WalOptions, WalReader};
+use bowline::storage::{DataDir, Identity, RecoveringMark, VoteFile, Wal, WalOptions, WalReader};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tempfile::TempDir;
 
@@ -37,8 +40,9 @@ fn wrap(write: Write) -> LogCommand {
 struct Log {
     writes: Sender<LogCommand>,
     done: Receiver<LogDone>,
-    thread: std::thread::JoinHandle<()>,
+    thread: thread::JoinHandle<()>,
     reader: WalReader,
+    mark: RecoveringMark,
     metrics: Arc<Metrics>,
 }
 
@@ -46,14 +50,14 @@ struct Log {
 fn start(dir: &TempDir, queued: Vec<LogCommand>) -> Log {
     let (writer, reader, recovered) = Wal::open(&dir.path().join("log"), &IDENTITY, SMALL).unwrap();
     let vote = VoteFile::open(&dir.path().join("vote"), &IDENTITY, recovered.last_term()).unwrap();
-    let (writes, queue) = bounded(100);
+    let (writes, queue) = bounded(200);
     queued.into_iter().for_each(|write| writes.send(write).unwrap());
     let (report, done) = unbounded();
     let metrics = Arc::new(Metrics::default());
     let mark = DataDir::open(&dir.path().join("data")).unwrap().recovering_mark();
     let thread =
-        log_writer::spawn(writer, vote, mark, queue, report, Arc::clone(&metrics)).unwrap();
-    Log { writes, done, thread, reader, metrics }
+        log_writer::spawn(writer, vote, mark.clone(), queue, report, Arc::clone(&metrics)).unwrap();
+    Log { writes, done, thread, reader, mark, metrics }
 }
 
 fn persisted(done: &Receiver<LogDone>) -> Vec<Persisted> {
@@ -149,4 +153,116 @@ fn entries_are_read_back_on_request() {
     assert_eq!(answers[0].entries.as_ref().unwrap()[..], entries[9..12]);
     assert_eq!(answers[1].request, apply);
     assert_eq!(answers[1].entries.as_ref().unwrap()[..], entries[48..50]);
+}
+
+#[test]
+fn a_new_beginning_comes_before_the_entries_and_the_mark_goes_before_the_report() {
+    let dir = TempDir::new().unwrap();
+    let log = start(&dir, vec![write(1, None, &[entry(1, 1), entry(2, 1)])]);
+    persisted(&log.done);
+    let mark = dir.path().join("data/recovering");
+    log.mark.set("a test").unwrap();
+    log.writes
+        .send(wrap(Write {
+            term: 3,
+            hard_state: Some(HardState { term: 3, vote: None }),
+            restart: Some((90, 2)),
+            entries: vec![entry(91, 3)],
+            last: (91, 3),
+            ..Write::default()
+        }))
+        .unwrap();
+    assert_eq!(persisted(&log.done), [Persisted { term: 3, last: (91, 3) }]);
+    assert!(mark.exists());
+    assert_eq!(log.reader.clone().read(1, 99, usize::MAX).unwrap(), []);
+    assert_eq!(log.reader.clone().read(91, 99, usize::MAX).unwrap(), [entry(91, 3)]);
+    log.writes.send(wrap(Write { recovered: true, last: (91, 3), ..Write::default() })).unwrap();
+    persisted(&log.done);
+    assert!(!mark.exists());
+    drop(log.writes);
+    log.thread.join().unwrap();
+    let (_, _, recovered) = Wal::open(&dir.path().join("log"), &IDENTITY, SMALL).unwrap();
+    assert_eq!((recovered.start, recovered.last_index), ((90, 2), 91));
+}
+
+#[test]
+fn a_purge_is_done_in_its_turn_and_reported_when_something_went() {
+    let dir = TempDir::new().unwrap();
+    let entries: Vec<_> = (1..=100).map(|index| entry(index, 1)).collect();
+    let purge = |keep_bytes| LogCommand::Purge { floor: 90, keep_bytes };
+    let log = start(&dir, vec![purge(0), write(1, None, &entries), purge(u64::MAX), purge(0)]);
+    persisted(&log.done);
+    let LogDone::Purged(start) = log.done.recv().unwrap() else { panic!("it was not purged") };
+    assert!((50..=90).contains(&start), "{start}");
+    assert_eq!(
+        log.reader.clone().read(start + 1, 100, usize::MAX).unwrap(),
+        entries[start as usize..]
+    );
+    drop(log.writes);
+    log.thread.join().unwrap();
+    assert_eq!(log.done.iter().count(), 0, "what deletes nothing reports nothing");
+    assert!(log.metrics.log_file_bytes.get() < 3 * 4096 + 1024);
+}
+
+/// A log thread on a disk that becomes full once two segments are made ahead; the link is what keeps
+/// it full.
+fn start_full(dir: &TempDir) -> (Log, PathBuf) {
+    let log = start(dir, Vec::new());
+    let path = dir.path().join("log");
+    while !(path.join("spare").exists() && path.join("reserve").exists()) {
+        thread::yield_now();
+    }
+    let full = path.join("ahead.tmp");
+    symlink("/dev/full", &full).unwrap();
+    (log, full)
+}
+
+#[test]
+fn writes_wait_for_room_in_their_order_and_purges_make_some() {
+    let dir = TempDir::new().unwrap();
+    let (log, full) = start_full(&dir);
+    for index in 1..=100 {
+        log.writes.send(write(1, None, &[entry(index, 1)])).unwrap();
+    }
+    let state = HardState { term: 2, vote: Some(1) };
+    log.writes.send(write(2, Some(state), &[])).unwrap();
+    // More than fits into what was made ahead, so the purge comes up while writes before it wait.
+    log.writes.send(LogCommand::Purge { floor: 60, keep_bytes: 0 }).unwrap();
+    let (mut durable, mut told) = (0, Vec::new());
+    let mut reports = log.done.iter();
+    let purged = loop {
+        match reports.next().unwrap() {
+            LogDone::Persisted(all) => durable += all.len(),
+            LogDone::Full(full) => told.push(full),
+            LogDone::Purged(start) => break start,
+            LogDone::Failed(why) => panic!("{why}"),
+        }
+    };
+    assert_eq!(told, [true], "said once");
+    assert!((1..=60).contains(&purged));
+    assert!(durable < 100, "nothing was reported that waits");
+
+    fs::remove_file(full).unwrap();
+    while durable < 101 || told != [true, false] {
+        match reports.next().unwrap() {
+            LogDone::Persisted(all) => durable += all.len(),
+            LogDone::Full(full) => told.push(full),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(log.reader.last_index(), 100);
+    let vote = VoteFile::open(&dir.path().join("vote"), &IDENTITY, 1).unwrap();
+    assert_eq!(vote.state(), state);
+}
+
+#[test]
+fn a_log_that_waits_for_room_can_be_ended() {
+    let dir = TempDir::new().unwrap();
+    let (log, _full) = start_full(&dir);
+    let entries: Vec<_> = (1..=200).map(|index| entry(index, 1)).collect();
+    log.writes.send(write(1, None, &entries)).unwrap();
+    assert_eq!(log.done.recv().unwrap(), LogDone::Full(true));
+    drop(log.writes);
+    log.thread.join().unwrap();
+    assert_eq!(log.done.iter().count(), 0, "what is not durable is not reported");
 }

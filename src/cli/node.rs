@@ -1,9 +1,10 @@
 //! From flags to a running node, and from signals to its end.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use crossbeam_channel::bounded;
+use env_logger::WriteStyle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -11,6 +12,7 @@ use signal_hook::iterator::Signals;
 use super::args::{Front, NodeArgs};
 use super::units::Address;
 use crate::config::{self, NodeConfig, Timing};
+use crate::lines::{self, Lines};
 use crate::node::{self, StartError};
 
 /// Signals that are taken for one wish to stop.
@@ -18,7 +20,10 @@ const INSISTING: usize = 2;
 
 /// Runs a node until it is told to stop (Ctrl-C, SIGTERM); the third signal ends it at once.
 pub(super) fn run(args: &NodeArgs) -> ExitCode {
-    start_log();
+    if let Err(error) = start_log() {
+        eprintln!("bowline: the log has no thread to write it: {error}");
+        return ExitCode::FAILURE;
+    }
     raise_descriptor_limit();
     let (stop_in, stop) = bounded(1);
     let mut signals = match Signals::new([SIGINT, SIGTERM]) {
@@ -41,7 +46,9 @@ pub(super) fn run(args: &NodeArgs) -> ExitCode {
         eprintln!("bowline: cannot listen for signals: {error}");
         return ExitCode::FAILURE;
     }
-    match node::run(&node_config(args), &stop) {
+    let ended = node::run(&node_config(args), &stop);
+    lines::write_out_before_the_end();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bowline: {error}");
@@ -63,15 +70,19 @@ fn raise_descriptor_limit() {
 }
 
 /// One line per event: time, level, text. `RUST_LOG` chooses more or less.
-fn start_log() {
+fn start_log() -> std::io::Result<()> {
     let default = env_logger::Env::default().default_filter_or("info,fjall=warn,lsm_tree=warn");
+    let plain = !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     env_logger::Builder::from_env(default)
+        .target(env_logger::Target::Pipe(Box::new(Lines::start()?)))
+        .write_style(if plain { WriteStyle::Never } else { WriteStyle::Always })
         .format(|out, record| {
             let style = out.default_level_style(record.level());
             let (time, level) = (out.timestamp_millis(), record.level());
             writeln!(out, "{time} {style}{level:5}{style:#} {}", record.args())
         })
         .init();
+    Ok(())
 }
 
 fn node_config(args: &NodeArgs) -> NodeConfig {

@@ -133,6 +133,11 @@ fn counters(page: &mut Page, metrics: &Metrics) {
             &metrics.proposals_refused,
         ),
         ("forwards_total", "Writes sent to the leader.", &metrics.forwards),
+        (
+            "digests_differ_total",
+            "Audits in which no state had a majority: look into it.",
+            &metrics.digests_differ,
+        ),
         ("elections_total", "Elections started.", &metrics.elections),
         ("leader_changes_total", "Times another leader was seen.", &metrics.leader_changes),
         ("peer_refused_total", "Connections refused at the peer port.", &metrics.peer_refused),

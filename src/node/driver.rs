@@ -27,10 +27,8 @@ use super::{Clock, Status};
 use crate::ids::ClusterId;
 use crate::membership::{GossipCommand, Reconciler, Roster};
 use crate::metrics::Metrics;
-use crate::raft::{self, Index, Installed, MemberInfo, Micros, NodeId, Persisted, RoleKind};
-use crate::replica::{
-    AdminRequest, Answer, Event, GuestId, LogRequest, PeerMessage, Replica, Resolved,
-};
+use crate::raft::{Index, Installed, MemberInfo, Micros, NodeId, Persisted, RoleKind};
+use crate::replica::{AdminRequest, Answer, GuestId, LogRequest, PeerMessage, Replica, Resolved};
 use crate::threads;
 use crate::transport::{self, Inbound, Lane};
 
@@ -401,37 +399,6 @@ impl Driver {
             Completion { ticket, index, outcome }
         };
         self.outputs.completions.deliver(answers.into_iter().map(completion).collect());
-    }
-
-    /// How every line of this thread begins: whose it is, and when in the cluster's own time.
-    pub(super) fn who(&self) -> String {
-        let node = self.replica.node();
-        format!("n{}: term {}", node.id(), node.term())
-    }
-
-    fn report(&self, events: Vec<Event>) {
-        let id = self.replica.node().id();
-        for event in events {
-            match &event {
-                Event::Raft(raft::Event::Role { to: RoleKind::Candidate, .. }) => {
-                    self.metrics.elections.inc();
-                }
-                Event::Raft(
-                    raft::Event::Role { to: RoleKind::Leader, .. }
-                    | raft::Event::LeaderKnown { .. },
-                ) => self.metrics.leader_changes.inc(),
-                Event::Raft(raft::Event::Removed { index, .. }) => {
-                    self.outputs.gossip.send(GossipCommand::Leave).ok();
-                    self.outputs.end.send(End::Removed(*index)).ok();
-                }
-                _ => {}
-            }
-            match event {
-                // These name their term themselves: it may be another one by now.
-                Event::Raft(event) => log::info!("n{id}: {event}"),
-                event => log::info!("{}: {event}", self.who()),
-            }
-        }
     }
 
     fn publish(&mut self, publisher: &mut Publisher) {

@@ -243,26 +243,36 @@ impl LogWriter {
         }
     }
 
-    /// Waits a while, or until something has changed. Purges that come are carried out at once, except
-    /// for a log that is about to be replaced.
+    /// Waits a while, or until something has changed.
     fn wait_for_room(&mut self) -> Result<(), Ended> {
         self.tell_full(true)?;
         let (later, changed) = (after(RETRY), self.writer.low_changed().clone());
-        loop {
-            let restarts =
-                |it: &LogCommand| matches!(it, LogCommand::Write(it) if it.write.restart.is_some());
-            let may_purge = !self.restarting && !self.backlog.iter().any(restarts);
+        while !self.purge_early()? {
             select! {
-                recv(self.commands) -> command => match command.map_err(|_| Ended::Closed)? {
-                    LogCommand::Purge { floor, keep_bytes } if may_purge => {
-                        return self.purge(floor, keep_bytes);
-                    }
-                    command => self.backlog.push_back(command),
-                },
-                recv(changed) -> _ => return Ok(()),
-                recv(later) -> _ => return Ok(()),
+                recv(self.commands) -> command => {
+                    self.backlog.push_back(command.map_err(|_| Ended::Closed)?);
+                }
+                recv(changed) -> _ => break,
+                recv(later) -> _ => break,
             }
         }
+        Ok(())
+    }
+
+    /// Carries out the next purge before its turn, as it makes room; false when there is none. A log
+    /// that is about to be replaced is left alone: what comes behind is meant for the new one.
+    fn purge_early(&mut self) -> Result<bool, Ended> {
+        let restarts =
+            |it: &LogCommand| matches!(it, LogCommand::Write(it) if it.write.restart.is_some());
+        if self.restarting || self.backlog.iter().any(restarts) {
+            return Ok(false);
+        }
+        let is_purge = |it: &LogCommand| matches!(it, LogCommand::Purge { .. });
+        let next = self.backlog.iter().position(is_purge);
+        let next = next.and_then(|at| self.backlog.remove(at));
+        let Some(LogCommand::Purge { floor, keep_bytes }) = next else { return Ok(false) };
+        self.purge(floor, keep_bytes)?;
+        Ok(true)
     }
 
     fn tell_full(&mut self, full: bool) -> Result<(), Ended> {

@@ -28,6 +28,7 @@ pub mod log_writer;
 mod peers;
 mod publish;
 mod recover;
+mod report;
 mod run;
 mod running;
 mod scrub;

@@ -15,6 +15,7 @@ use super::driver::{Control, End};
 use super::scrub_status::ScrubStatus;
 use super::states::Stopper;
 use crate::http;
+use crate::lines;
 use crate::membership::GossipCommand;
 use crate::snapshot;
 use crate::storage::DataDir;
@@ -31,6 +32,7 @@ fn end_anyway(after: Duration) {
     let ended = threads::spawn("stop", move || {
         std::thread::sleep(after);
         log::error!("the disk does not let this node stop: ending without it");
+        lines::write_out_before_the_end();
         std::process::exit(1);
     });
     if let Err(error) = ended {

@@ -323,7 +323,8 @@ impl RawNode<Follower> {
         // What is here already stays: an old or repeated message must not shorten the log.
         let is_new = |entry: &Entry| self.log.term_at(entry.index) != Some(entry.term);
         if let Some(first) = entries.iter().position(is_new) {
-            if self.full {
+            let is_command = |entry: &Entry| matches!(entry.payload, Payload::Command(_));
+            if self.full && entries[first..].iter().any(is_command) {
                 return; // To the leader it looks like a lost message, and heartbeats tell why.
             }
             self.truncate_from(entries[first].index);

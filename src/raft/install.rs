@@ -13,20 +13,33 @@
 //! Its sender may know of entries of later terms, while this node still follows, or is, a leader that
 //! was deposed unknown to both. Therefore:
 //!
-//! - "I hold all that is committed up to here" is no acknowledgement: such a leader would count it
-//!   for an entry of its own that lost. A follower that cannot compare an append with its log, as it
-//!   is about what the state replaced, says which entry it does hold ([`Message::Holds`], index and
-//!   term). A leader that has the same entry there may conclude, by the log matching property, that
-//!   all before is equal; any other draws no conclusion.
+//! - "I hold all that is committed up to here" is no acknowledgement to rest on: such a leader would
+//!   take it for entries of its own, which are not here. A follower that cannot compare an append
+//!   with its log, as it is about what the state replaced, says which entry it does hold
+//!   ([`Message::Holds`], index and term). A leader that has the same entry there may conclude, by
+//!   the log matching property (3.5), that all before is equal; any other draws no conclusion. So
+//!   no acknowledgement needs an argument about who knew what in which term.
 //! - Such a leader contradicts what is committed without anything being broken. Its appends are
-//!   dropped as far as they do ([`super::log::Log::vouched`]); elsewhere a contradiction stops the
-//!   node.
+//!   dropped where they do, up to the commit index that a state vouched for; elsewhere a
+//!   contradiction stops the node.
 //! - A candidate or leader whose log is replaced is none any more: what it stood for is gone. In a
-//!   correct cluster it can only be one that a later leader has made meaningless.
+//!   correct cluster it can only be one that a later leader has made meaningless. The term becomes
+//!   at least that of the state's last entry; nobody has this node's vote in a term that is new.
 //!
-//! Completions of writes that were issued before the restart cannot be mistaken for later ones: see
-//! [`super::log::Log::persisted`]. Acknowledgements that wait for the write in which the log restarts
-//! are taken back, those in earlier writes were true, and stay harmless by the argument above.
+//! # Around the restart of a log
+//!
+//! - *Acknowledgements* that wait for the write in which the log restarts are taken back. Those in
+//!   earlier writes leave when they are durable, and were true; what they speak of is dropped only
+//!   after another entry was committed in its place, hence after the election of a later leader
+//!   whose voters did without it. Counted or not, they commit nothing.
+//! - *Completions* of writes that were issued before cannot be mistaken for later ones, even in the
+//!   same term: see `Log::persisted`.
+//! - *The configuration* is that of the state, which is committed: nothing before it can come back,
+//!   and a truncation never gets to it.
+//! - *The clock* has seen the stamp of the state's last entry, so it does not go back in an empty log.
+//! - *A crash* between the switch to the state and the write of the restart leaves a log that does not
+//!   lead to its state. It is known by its term at the state's index, and begins behind the state
+//!   from then on, as it would have.
 
 use super::candidate::Candidate;
 use super::event::{Event, Reason};

@@ -330,6 +330,14 @@ impl Log {
         Some(wanted.map(|slot| slot.entry.clone()).collect())
     }
 
+    /// Whether there are commands among the entries from `first` on; those that have left memory are
+    /// taken for some.
+    pub(super) fn has_commands(&self, first: Index) -> bool {
+        let Some(skip) = first.checked_sub(self.memory_start()) else { return true };
+        let behind = self.memory.iter().skip(skip as usize);
+        behind.into_iter().any(|slot| matches!(slot.entry.payload, Payload::Command(_)))
+    }
+
     /// Bytes of the entries above the commit index (as far as they are in memory).
     pub(super) fn uncommitted_bytes(&self) -> usize {
         let end = self.memory.back().map_or(self.base, |slot| slot.end);
@@ -473,6 +481,80 @@ mod tests {
         log.persisted((2, 4));
         assert_eq!(log.durable(), 2);
         log.assert_invariants();
+    }
+
+    #[test]
+    fn a_purged_log_begins_behind_its_start() {
+        let mut log = log(&[1, 1, 3, 3, 6], 4);
+        log.commit_to(4);
+        log.purge(3);
+        assert_eq!((log.start(), log.last(), log.memory_start()), ((3, 3), (5, 6), 4));
+        let terms: Vec<_> = (2..=6).map(|index| log.term_at(index)).collect();
+        assert_eq!(terms, [None, Some(3), Some(3), Some(6), None]);
+        assert_eq!(log.last_index_below(5, 2), 2, "before the start");
+        assert_eq!(log.last_index_below(5, 5), 4);
+        assert_eq!(indexes(log.entries(3, 5, 1000)), None);
+        log.purge(2);
+        assert_eq!(log.start(), (3, 3), "it never goes back");
+        log.assert_invariants();
+        log.commit_to(5);
+        log.purge(5);
+        assert_eq!((log.last(), log.last_term(), log.uncommitted_bytes()), ((5, 6), 6, 0));
+        log.append(entry(6, 6));
+        assert_eq!((log.term_at(6), log.last_index_below(6, 5)), (Some(6), 4));
+        log.assert_invariants();
+    }
+
+    #[test]
+    fn a_log_found_behind_a_start_is_the_same_as_one_that_was_purged() {
+        let mut purged = log(&[1, 1, 3, 3, 6], 5);
+        purged.commit_to(3);
+        purged.purge(3);
+        let found = Log::new(&Boot {
+            id: 1,
+            hard_state: HardState::default(),
+            configurations: Vec::new(),
+            term_runs: vec![(3, 3), (5, 6)],
+            last_index: 5,
+            tail: vec![entry(3, 3), entry(4, 3), entry(5, 6)],
+            commit: 0,
+            last_clock_ms: 0,
+            start: (3, 3),
+            recovering: false,
+        });
+        assert_eq!((found.start(), found.last(), found.commit()), ((3, 3), (5, 6), 3));
+        for index in 0..=6 {
+            assert_eq!(found.term_at(index), purged.term_at(index));
+            assert_eq!(found.entries(index, 6, 150), purged.entries(index, 6, 150));
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_restarted_log_is_durable_before_its_write() {
+        let mut log = log(&[1, 1, 1], 3);
+        log.append(entry(4, 1));
+        log.restart((7, 2));
+        assert_eq!((log.last(), log.commit(), log.durable()), ((7, 2), 7, 0));
+        assert_eq!(log.uncommitted_bytes(), 0);
+        log.persisted((4, 1));
+        assert_eq!(log.durable(), 0, "an entry that is gone");
+        log.persisted((7, 2));
+        assert_eq!(log.durable(), 0, "it was not handed out yet");
+        log.append(entry(8, 2));
+        assert_eq!(log.take_restart(), Some((7, 2)));
+        assert_eq!(indexes(Some(log.take_unwritten())), Some(vec![8]));
+        assert_eq!(log.take_restart(), None);
+        log.persisted((8, 2));
+        assert_eq!(log.durable(), 8);
+        log.assert_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "purged 3, committed is 2")]
+    fn what_is_not_committed_is_never_purged() {
+        let mut log = log(&[1, 1, 1], 3);
+        log.commit_to(2);
+        log.purge(3);
     }
 
     #[test]

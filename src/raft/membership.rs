@@ -202,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn behind_an_installed_configuration_there_is_nothing_to_go_back_to() {
+        let mut configurations = Configurations::new(vec![(1, configuration(&[1], &[]))]);
+        configurations.append(4, configuration(&[1, 4], &[]));
+        configurations.install(6, configuration(&[1, 2], &[]));
+        assert_eq!((configurations.index(), configurations.committed(8).0), (6, 6));
+        assert_eq!(configurations.fallback(8), None);
+        configurations.append(9, configuration(&[1, 2], &[9]));
+        assert_eq!(configurations.fallback(8), Some(&configuration(&[1, 2], &[])));
+        assert_eq!(configurations.truncate(9), Some(9));
+        assert_eq!(configurations.index(), 6);
+    }
+
+    #[test]
     fn removed_is_who_is_known_to_be_gone_and_new_who_is_not_known_yet() {
         let mut configurations = Configurations::new(vec![(5, configuration(&[1, 2, 5], &[]))]);
         configurations.append(7, configuration(&[1, 5], &[]));

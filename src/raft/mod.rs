@@ -23,6 +23,9 @@
 //! without content: only a place in the line. So acknowledgements are true when they are made out
 //! and never looked at again. Of what is all durable, they leave at once.
 //!
+//! A write may first replace the log as a whole ([`Write::restart`]) and say that the node is whole
+//! again ([`Write::recovered`]); both are durable before what it releases leaves.
+//!
 //! Completions come back as [`Persisted`], with the term in which the write was issued. In another
 //! term they say nothing: the log may have been replaced meanwhile, and by then replaced back. No
 //! information is lost by that, as each new term is itself written, and that write too tells where
@@ -58,6 +61,22 @@
 //! The commit index is what a majority of voters holds durably, once that is an entry of the
 //! leader's own term. Followers learn it with the next entries, or at once if none are due.
 //!
+//! # A log with a beginning (5)
+//!
+//! The caller takes the state to disk and purges the log up to there ([`Node::on_purged`]). The log
+//! begins behind a *start*, of which index and term are still known. A follower that needs entries
+//! from before is told to fetch the leader's state, and joins again when it has installed it
+//! ([`Node::on_installed`]); `install` has the rules, and why they are safe.
+//!
+//! # Disks that fail
+//!
+//! A node whose log may lack what it acknowledged is *recovering*: it gives no vote and does not
+//! campaign before a leader has brought it past all of that (`recovery`, with the proof). One that is
+//! *unfit* does not lead ([`Node::set_unfit`]); one whose disk is *full* takes no commands, but votes
+//! and answers ([`Node::set_full`]). A leader without a majority that has room refuses proposals,
+//! and appends by itself only what is small and needed: its first entry, configurations. A leader
+//! whose own disk is full or lags hands over if that helps (`relief`).
+//!
 //! # Members (4.1, 4.2)
 //!
 //! A [`Configuration`] is an entry, in force as soon as it is appended, and falls with it. Changes go
@@ -83,14 +102,20 @@
 //!
 //! # Caveats
 //!
-//! - No snapshots yet: the log grows for ever, and a new node gets all of it.
+//! - A node that recovers does not vote: of three voters one may, and if the leader fails meanwhile
+//!   the cluster waits for it to come back. If a majority may have lost something, there is no way
+//!   back from in here.
+//! - A node without room whose disk has no reserve either does not acknowledge a new leader's first
+//!   entry; a majority of such nodes answers no linearizable reads after an election.
+//! - The leader does not know which followers are unfit. It may try to hand over to one, and takes no
+//!   proposals for the election timeout until it gives up.
 //! - No leases: every linearizable read costs a round of messages, none rests on a clock.
 //! - A chain of partial links may still keep a cluster without a stable leader: pre-vote,
 //!   check-quorum and loyalty settle the usual faults, not every conceivable one.
 //! - Two voters need both: the loss of one stops the cluster until it is back.
 //! - Requests for votes wait for the candidate's own disk; an election takes two writes in a row.
-//! - A leader does not watch its own disk: it goes on sending heartbeats while its writes hang. The
-//!   caller sees the age of its writes and has to hand over or stop.
+//! - A leader does not watch the age of its own writes: the caller does, and says so.
+//! - An installed state is believed: what it says is committed is committed.
 //! - An empty append with news of a commit is acknowledged like any other, a message for nothing.
 //! - A removed node that never reaches the leader is not told; it only stays unheard.
 //! - Terms beyond 2^62 are taken for nonsense. Peers are trusted not to lie: a correct envelope with

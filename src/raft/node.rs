@@ -280,8 +280,9 @@ impl Node {
         });
     }
 
-    /// Whether this node's disk has no room for entries. As long as it has none it takes none from a
-    /// leader, but votes and answers; a leader refuses proposals if no majority has room.
+    /// Whether this node's disk has no room for entries. As long as it has none it takes no commands
+    /// from a leader, but votes, answers, and takes the small entries by which leaders begin and
+    /// members change; a leader refuses proposals if no majority has room.
     pub fn set_full(&mut self, now: Now, full: bool) {
         self.input(now, |mut state| {
             each_role!(&mut state, node => node.full = full);

@@ -88,4 +88,16 @@ mod tests {
         }
         assert_eq!(output.released, [ack(1, 2, 7), ack(2, 3, 1)]);
     }
+
+    #[test]
+    fn only_acknowledgements_are_taken_back() {
+        let held = |message| Envelope { from: 9, to: 1, term: 2, message };
+        let vote = held(Message::VoteResponse { granted: true });
+        let mut output = Output::new(HardState::default());
+        output.release(held(Message::AppendAccepted { match_index: 4 }));
+        output.release(vote.clone());
+        output.release(held(Message::Holds { index: 4, term: 2, nonce: 0 }));
+        output.take_back_acknowledgements();
+        assert_eq!(output.released, [vote]);
+    }
 }

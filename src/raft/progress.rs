@@ -91,7 +91,7 @@ pub(super) struct Progress {
     pub(super) commit_sent: Index,
     /// First index of the read from disk that is under way for it.
     reading: Option<Index>,
-    /// Its disk has no room: no entries are sent, only the questions that tell what it holds.
+    /// Its disk has no room: no commands are sent, only the questions that tell what it holds.
     pub(super) full: bool,
     /// Set when it once asked to recover.
     recovering: Option<Recovering>,
@@ -130,17 +130,15 @@ impl Progress {
             ProgressState::Snapshot => false,
             ProgressState::Probe => !self.probing,
             ProgressState::Replicate => {
-                !self.full
-                    && self.inflight.len() < options.inflight_messages
+                self.inflight.len() < options.inflight_messages
                     && self.inflight_bytes < options.inflight_bytes
             }
         }
     }
 
-    /// Whether the next append is to go without entries: to ask the same question again, or to ask
-    /// one that has no room for them.
-    pub(super) fn sends_no_entries(&self) -> bool {
-        self.state == ProgressState::Probe && (self.probed || self.full)
+    /// Whether the next append is only to ask the same question again, without entries.
+    pub(super) fn repeats_probe(&self) -> bool {
+        self.state == ProgressState::Probe && self.probed
     }
 
     /// Takes note of an append that was sent: its last index (or previous index when it has no
@@ -398,5 +396,35 @@ mod tests {
         assert!(progress.suspects_loss(9));
         assert!(progress.accepted(5, 0));
         assert!(!progress.suspects_loss(10));
+    }
+
+    #[test]
+    fn a_follower_that_fetches_joins_by_any_acknowledgement_that_reaches_the_start() {
+        let mut progress = replicating(5);
+        assert!(!progress.falls_short_of(4) && progress.falls_short_of(5));
+        progress.await_state();
+        assert!(!progress.has_room(&options()) && !progress.falls_short_of(5));
+        assert!(progress.accepted(7, 8), "news, but not enough");
+        assert_eq!(progress.state, ProgressState::Snapshot);
+        assert!(!progress.accepted(7, 7));
+        assert_eq!((progress.state, progress.next), (ProgressState::Replicate, 8));
+    }
+
+    #[test]
+    fn a_recovering_follower_counts_when_it_holds_what_it_was_told() {
+        let mut progress = replicating(9);
+        assert!(progress.believes(0) && progress.believes(7));
+        assert!(progress.recover(7, 9, 5));
+        assert_eq!((progress.counted(), progress.next, progress.match_index), (0, 5, 0));
+        assert!(progress.believes(7) && !progress.believes(0) && !progress.believes(6));
+        assert!(progress.accepted(8, 0));
+        assert!(!progress.recover(7, 12, 5), "the same question again");
+        assert_eq!((progress.counted(), progress.recover_to()), (0, Some((7, 9))));
+        assert!(progress.accepted(9, 0));
+        assert!(!progress.is_recovering() && progress.believes(0));
+        assert_eq!(progress.counted(), 9);
+        assert!(!progress.recover(7, 12, 5), "the question came late");
+        assert!(progress.recover(8, 12, 5), "another process");
+        assert_eq!(progress.counted(), 0);
     }
 }

@@ -5,6 +5,8 @@
 //! It sends no heartbeats from then on, and forgets that it led; the others elect one of themselves.
 //! An unfit node does not campaign, and a node that is its own cluster has no leader until it is fit.
 //!
+//! What an unfit node waits for, its own disk say, keeps it from nothing else: it votes, and stores.
+//!
 //! *Full* and *slow* are for the cluster's good, and only tried: it leads on if nobody takes over. A
 //! leader whose disk has no room hands over to one whose disk has some, if with that a majority has.
 //! One whose disk lags (what is committed is not durable here an election timeout later) hands over

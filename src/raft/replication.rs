@@ -35,7 +35,12 @@ impl RawNode<Leader> {
                 break;
             }
             let next = progress.next;
-            if progress.sends_no_entries() {
+            // A follower without room still takes what a new leader and its members need.
+            let starved = progress.full && self.log.has_commands(next);
+            if starved && !probe {
+                break;
+            }
+            if starved || progress.repeats_probe() {
                 self.send_append(to, next - 1, Vec::new());
                 continue;
             }

@@ -158,7 +158,7 @@ fn who_holds_another_state_than_the_others_finds_out_and_fetches_theirs() {
             wall_ms: 0,
         };
         let wrong = Command::RegisterSession { node: 99, nonce: 1 }.encode();
-        state.apply_command(at, WriteId::default(), &wrong).unwrap();
+        state.apply_command(at, WriteId { session: 0, seq: 1, floor: 0 }, &wrong).unwrap();
     });
     cluster.nodes[victim].restart();
     cluster.settled(3);

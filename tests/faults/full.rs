@@ -92,7 +92,7 @@ fn a_majority_of_full_disks_refuses_writes_and_nothing_else() {
             if answer.status == 507 { Ok(answer) } else { Err(format!("{answer:?}")) }
         });
         assert!(refused.body.contains("no room"), "{}", refused.body);
-        assert!(refused.body.contains("\"outcome\":\"not_applied\""), "{}", refused.body);
+        assert!(refused.body.contains("\"outcome\": \"not_applied\""), "{}", refused.body);
         assert!(refused.header("retry-after").is_some());
         assert_eq!(node.follow(&key).as_deref(), Some("https://example.com/before"));
         let fresh = node.get(&format!("/{key}?consistency=linearizable")).unwrap();

@@ -85,8 +85,10 @@ fn a_disk_that_hangs_for_too_long_ends_the_node() {
     // Something to write, if only for once.
     let asked =
         std::thread::spawn(move || crate::harness::ask("PUT", &url, "https://example.com/x"));
-    let ended = cluster.nodes[leader].ended();
+    says(&cluster.nodes[leader], "has not come to its end for");
+    // A thread that strace holds, or a disk, keeps the remains of a process.
     drop(fault);
+    let ended = cluster.nodes[leader].ended();
     asked.join().unwrap().ok();
     assert_eq!(ended.code(), Some(1), "{}", cluster.nodes[leader].log());
     assert!(cluster.nodes[leader].log().contains("the disk hangs"));

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -217,10 +218,16 @@ impl Fault {
 
 impl Drop for Fault {
     fn drop(&mut self) {
-        // It lets go of the node before it ends, unless the node has ended before.
+        // Asked to end, it lets go of the node first. If that has ended, it may wait for it for ever.
+        let asked = Instant::now();
         if matches!(self.strace.try_wait(), Ok(None)) {
             signal(&self.strace, rustix::process::Signal::TERM);
         }
-        self.strace.wait().ok();
+        while matches!(self.strace.try_wait(), Ok(None)) {
+            if asked.elapsed() > Duration::from_secs(2) {
+                self.strace.kill().ok();
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 }

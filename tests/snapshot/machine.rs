@@ -9,7 +9,7 @@ use bowline::ids::Id128;
 use bowline::metrics::Metrics;
 use bowline::raft::Fetch;
 use bowline::snapshot::{self, Event, Handle, Ready};
-use bowline::state::{Digest, Meta, Summary, Writes};
+use bowline::state::{Digest, Meta, OnceQueue, Summary, Writes};
 use bowline::storage::{Rows, StateDir, Store, StoreOptions, Table, Views};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, unbounded};
@@ -52,7 +52,8 @@ pub fn meta(rows: &[Row], applied: u64) -> Bytes {
     let summary =
         Summary { applied, term: 7, clock_ms: 1234, rows_digest: digest, ..Summary::new(CLUSTER) };
     let configuration = Bytes::from_static(b"members");
-    Meta { summary, configuration_index: 3, configuration, writes: Writes::default() }.encode()
+    let (writes, once) = (Writes::default(), OnceQueue::default());
+    Meta { summary, configuration_index: 3, configuration, writes, once }.encode()
 }
 
 /// A node with a state on its disk that can be served, and a staged one be built beside it.

@@ -4,7 +4,7 @@
 //! keep the log's thread waiting for a core after its sync is done.
 //!
 //! A disk without room is no failure. What was not checkpointed is in the log, so the writing waits,
-//! and looks again each second; merging is left for the next time. Each attempt writes files of its
+//! and looks again each second; merging is left for later. Each attempt writes files of its
 //! own from the beginning, so nothing that a failed one has written is ever relied on.
 
 use std::path::Path;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
-use super::disk::{Checkpoint, Disk, DiskView};
+use super::disk::{Checkpoint, Disk, DiskView, MARGIN};
 use super::layer::Layer;
 use super::{StoreError, StoreErrorKind, StoreOptions};
 use crate::metrics::Metrics;
@@ -208,7 +208,7 @@ impl Writer {
             let start = Instant::now();
             match self.attempt(layer, checkpoint) {
                 Ok(disk) => {
-                    self.merger.wake();
+                    self.merger.wake(Merge::Usual);
                     let (applied, took) = (checkpoint.applied, start.elapsed());
                     return Ok(Some(Written { applied, disk, took }));
                 }
@@ -218,6 +218,8 @@ impl Writer {
                         self.metrics.checkpoint_waits.inc();
                     }
                     waited = true;
+                    // What lies there twice may be what fills the disk.
+                    self.merger.wake(Merge::Urgent);
                 }
                 Err(error) => return Err(error),
             }
@@ -229,15 +231,24 @@ impl Writer {
 
     fn attempt(&self, layer: &Layer, checkpoint: &Checkpoint) -> Result<DiskView, StoreError> {
         self.merger.failure()?;
-        self.disk.expect_room(layer.bytes().saturating_mul(2))?;
+        self.disk.expect_room(layer.bytes().saturating_mul(2).saturating_add(MARGIN))?;
         self.disk.ingest::<StoreError>(checkpoint, layer.rows().map(Ok))?;
         self.disk.snapshot()
     }
 }
 
+/// Why runs are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Merge {
+    /// There is a new run, and reading many is slow: not worth the room that others may need.
+    Usual,
+    /// A checkpoint waits for the room that merging may set free.
+    Urgent,
+}
+
 /// The thread `merge`.
 struct Merger {
-    wake: Option<Sender<()>>,
+    wake: Option<Sender<Merge>>,
     failure: Arc<Mutex<Option<StoreError>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -249,12 +260,12 @@ impl Merger {
         let failed = Arc::clone(&failure);
         let run = move || {
             be_polite();
-            for () in woken {
-                match disk.expect_room(disk.merge_bytes()).and_then(|()| disk.merge()) {
+            for merge in woken {
+                match merge_runs(&disk, merge) {
                     Ok(()) => {}
                     Err(error) if error.kind() == StoreErrorKind::Full => {
-                        log::warn!("{error}; merging is left for later");
-                        metrics.checkpoint_waits.inc();
+                        log::debug!("{error}; merging is left for later");
+                        metrics.merges_put_off.inc();
                     }
                     Err(error) => {
                         *failed.lock() = Some(error);
@@ -266,21 +277,27 @@ impl Merger {
         let thread = spawn("merge", run)?;
         let this = Self { wake: Some(wake), failure, thread: Some(thread) };
         // There may be something left to do from the last time.
-        this.wake();
+        this.wake(Merge::Usual);
         Ok(this)
     }
 
-    /// There is a new run.
-    fn wake(&self) {
+    fn wake(&self, merge: Merge) {
         let wake = self.wake.as_ref().expect("only dropping it takes the sender away");
         // When one is waiting already, that is enough.
-        let _ = wake.try_send(());
+        let _ = wake.try_send(merge);
     }
 
     /// Why it ended.
     fn failure(&self) -> Result<(), StoreError> {
         self.failure.lock().clone().map_or(Ok(()), Err)
     }
+}
+
+fn merge_runs(disk: &Disk, merge: Merge) -> Result<(), StoreError> {
+    disk.forget_merged()?;
+    let spared = if merge == Merge::Urgent { 0 } else { MARGIN };
+    disk.expect_room(disk.merge_bytes().saturating_add(spared))?;
+    disk.merge()
 }
 
 impl Drop for Merger {

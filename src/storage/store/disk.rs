@@ -36,7 +36,7 @@ const FIRST_ROW: &[u8] = &[1];
 const FORMAT: u32 = 1;
 
 /// Room that is left to others, above what something is thought to need.
-const MARGIN: u64 = 16 << 20;
+pub const MARGIN: u64 = 16 << 20;
 /// About the most that one merge takes of the level below the young runs: what fjall lets that level
 /// grow to, and then some.
 const NEXT_LEVEL_BYTES: u64 = 512 << 20;
@@ -172,6 +172,15 @@ impl Disk {
         })
     }
 
+    /// Lets go of tables that were merged into others and that no view of this process reads any more.
+    /// By itself fjall does so only at the end of the next merge, which may never find the room.
+    pub fn forget_merged(&self) -> Result<(), StoreError> {
+        let seen = self.database.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
+        let mut versions = self.tree.tree.get_version_history_lock();
+        let forgotten = versions.maintenance(self.tree.path(), seen);
+        forgotten.map_err(|error| failed("merge", &self.path, &error.into()))
+    }
+
     /// Bytes that a merge may write, about: all young runs with what they overlap of the next level.
     pub fn merge_bytes(&self) -> u64 {
         let version = self.tree.tree.current_version();
@@ -180,15 +189,14 @@ impl Disk {
         young + (all - young).min(NEXT_LEVEL_BYTES)
     }
 
-    /// Whether there is room on the disk for this many bytes, and some more for others.
+    /// Whether there is room on the disk for this many bytes.
     ///
     /// # Errors
     /// [`StoreErrorKind::Full`] when there is not.
-    pub fn expect_room(&self, bytes: u64) -> Result<(), StoreError> {
+    pub fn expect_room(&self, needed: u64) -> Result<(), StoreError> {
         let stat = rustix::fs::statvfs(&self.path)
             .map_err(|error| failed("measure", &self.path, &io::Error::from(error).into()))?;
         let room = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let needed = bytes.saturating_add(MARGIN);
         if room >= needed {
             return Ok(());
         }

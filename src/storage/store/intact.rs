@@ -45,6 +45,9 @@ pub fn check(path: &Path) -> Result<(), StoreError> {
         None if has_entries(&keyspaces)? => return Err(damaged(&marker, "it is missing")),
         None => return Ok(()),
     }
+    if !has_journal(path)? {
+        return Err(damaged(&path.join("0.jnl"), "it is missing"));
+    }
     for entry in entries(&keyspaces)? {
         let tree = entry.map_err(|error| failed(&keyspaces, &error))?.path();
         if tree.is_dir() {
@@ -52,6 +55,18 @@ pub fn check(path: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Whether the journal is there, which is made before the marker. It is always empty, and yet without
+/// it fjall opens the tree as of its beginning, and shows no row at all.
+fn has_journal(path: &Path) -> Result<bool, StoreError> {
+    for entry in entries(path)? {
+        let entry = entry.map_err(|error| failed(path, &error))?;
+        if entry.path().extension().is_some_and(|extension| extension == "jnl") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Checks that the manifest that counts is the one that was written.

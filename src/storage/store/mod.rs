@@ -8,6 +8,9 @@
 //! says as of which index it is, durable and visible at once. After a crash the log is replayed
 //! from there.
 //!
+//! What is damaged on the disk is an error when it is read, never a wrong row; [`StoreErrorKind`] tells
+//! it from a disk that fails and from one that is only full, which is waited for.
+//!
 //! Readers take a [`View`]: both layers and the checkpoint as of one applied index. The applier owns the
 //! [`Store`], and publishes a view after each batch.
 //!
