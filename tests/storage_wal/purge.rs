@@ -46,7 +46,7 @@ fn whole_segments_go_up_to_the_floor() {
     writer.append(&[command(61, 9, 10)], 0);
     writer.sync().unwrap();
     let (later, _) = writer.purge(60, 0).unwrap().unwrap();
-    assert_eq!(later, 60 - (60 - later), "a floor is never passed");
+    assert!((start + 1..=60).contains(&later), "{later}: a floor is never passed");
     drop(writer);
     assert_eq!(reopen(dir.path()).unwrap().1.last_index, 61);
 }

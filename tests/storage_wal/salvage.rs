@@ -113,7 +113,7 @@ fn every_file_may_be_cut_or_gone() {
         let mut gone = whole.clone();
         gone.remove(path);
         // A log that ends early is whole in itself: only what the state has applied tells.
-        if Some(path) != whole.keys().filter(|path| path.extension().is_some()).next_back() {
+        if Some(path) != whole.keys().rfind(|path| path.extension().is_some()) {
             check(&whole, &gone, &states);
         }
         for cut in [0, 1, 127, 128, 512, bytes.len() / 2, bytes.len() - 1] {
@@ -176,15 +176,11 @@ fn a_log_behind_the_state_begins_anew_behind_it() {
         let copy = dir_of(step);
         let begun = step.contains_key(Path::new("start"));
         let (found, recovered) = reopen(copy.path()).unwrap();
-        assert_eq!(
-            (found.len(), recovered.start.0),
-            if begun { (0, 90) } else { (12, 0) },
-            "step {at}"
-        );
+        let old = if begun { &[][..] } else { &entries[..] };
+        assert_eq!((&found[..], recovered.start.0), (old, if begun { 90 } else { 0 }), "step {at}");
         Wal::restart_in(copy.path(), &IDENTITY, SMALL, (90, 5)).unwrap();
         assert_eq!(salvaged(copy.path()).1.start, (90, 5));
     }
-    assert_eq!(entries.len(), 12);
     // Also where no log is left at all.
     let empty = TempDir::new().unwrap();
     let log = empty.path().join("log");

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
+use rustix::fs::statvfs;
 
 use super::WalError;
 use crate::storage::files;
@@ -204,6 +205,11 @@ fn is_usable(dir: &Path, name: &str, size: u64) -> io::Result<bool> {
 fn make(dir: &Path, name: &str, size: u64, stop: &AtomicBool) -> io::Result<()> {
     if is_usable(dir, name, size)? {
         return Ok(());
+    }
+    // Not tried in vain: it would take the last room from others every second, and wear the disk.
+    let room = statvfs(dir)?;
+    if room.f_bavail.saturating_mul(room.f_frsize) < size {
+        return Err(io::ErrorKind::StorageFull.into());
     }
     let temporary = dir.join(files::temporary_name(MAKING));
     fill_until(&temporary, size, stop)?;
