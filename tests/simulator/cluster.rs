@@ -137,6 +137,17 @@ impl Cluster {
         self.acknowledged.len()
     }
 
+    /// The disk of the leader finishes nothing for a while. Who that is.
+    pub fn hang_leader(&mut self, micros: u64) -> NodeId {
+        let id = self.leader().expect("there is a leader").id;
+        self.machines.get_mut(&id).unwrap().hangs = Micros(self.now.mono.0 + micros);
+        id
+    }
+
+    pub fn leader_id(&self) -> Option<NodeId> {
+        self.leader().map(|leader| leader.id)
+    }
+
     pub fn voters(&self) -> usize {
         let leader = self.leader().expect("there is a leader");
         let configuration = leader.process.as_ref().unwrap().replica.node().configuration();
@@ -293,7 +304,7 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, id: NodeId, effects: Effects) {
-        self.seen.take_note(&effects);
+        self.seen.take_note(&effects, self.machines[&id].hangs > self.now.mono);
         for (to, message) in effects.messages {
             if let PeerMessage::Raft(envelope) = &message {
                 self.checks.sends(&self.machines[&id], envelope);

@@ -67,6 +67,21 @@ fn five_nodes_keep_their_promises() {
 }
 
 #[test]
+fn a_leader_whose_disk_hangs_hands_over_and_comes_back() {
+    let mut cluster = Cluster::new(1, 3);
+    cluster.run_for(3 * SECOND, Faults::none());
+    let hung = cluster.hang_leader(4 * SECOND);
+    cluster.run_for(2 * SECOND, Faults::none());
+    cluster.seen().assert_handed_over();
+    assert_ne!(cluster.leader_id(), Some(hung));
+    let before = cluster.acknowledged();
+    cluster.run_for(SECOND, Faults::none());
+    assert!(cluster.acknowledged() > before + 10, "the others take writes meanwhile");
+    cluster.run_for(5 * SECOND, Faults::none());
+    cluster.check_converged();
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let trace = |seed| {
         let mut cluster = Cluster::new(seed, 3);

@@ -92,7 +92,7 @@ impl Faults {
             replace,
             disk_us: 300 + on(60_000.0) as u64,
             apply_us: 100 + on(20_000.0) as u64,
-            hang: on(0.004),
+            hang: on(0.008),
             fill: on(0.01),
             // With two voters left, one that waits for a leader to help it could wait for ever.
             forget: if replace == 0.0 { on(0.005) } else { 0.0 },
@@ -165,10 +165,13 @@ impl Cluster {
     fn harm_disks(&mut self, ids: &[NodeId]) {
         let now = self.now.mono.0;
         for id in ids {
-            let machine = self.machines.get_mut(id).unwrap();
             if self.rng.random_bool(self.faults.hang) {
+                let leader = self.leader().map(|leader| leader.id);
+                let leader = leader.filter(|_| self.rng.random_bool(0.5));
+                let machine = self.machines.get_mut(&leader.unwrap_or(*id)).unwrap();
                 machine.hangs = Micros(now + self.rng.random_range(100_000..7_000_000));
             }
+            let machine = self.machines.get_mut(id).unwrap();
             if self.rng.random_bool(self.faults.fill) {
                 machine.full = Micros(now + self.rng.random_range(50_000..3_000_000));
                 if self.rng.random_bool(0.3) {
