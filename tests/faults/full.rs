@@ -114,9 +114,9 @@ fn a_majority_of_full_disks_refuses_writes_and_nothing_else() {
         becomes(node, "disk", &json!("ok"));
     }
     let mut links = vec![(key, "https://example.com/before".to_owned())];
-    for at in 0..3 {
+    for (at, node) in nodes.iter().enumerate() {
         let url = format!("https://example.com/after/{at}");
-        links.push((nodes[at].shorten(&url), url));
+        links.push((node.shorten(&url), url));
     }
     small.cluster.agree();
     all_lead(&small.cluster, &links);

@@ -149,9 +149,14 @@ pub fn becomes(node: &Node, field: &str, wanted: &Value) {
 
 /// Waits until a node has said something in its log.
 pub fn says(node: &Node, text: &str) {
+    says_behind(node, 0, text);
+}
+
+/// Waits until a node has said something behind what it had said before, which took so many bytes.
+pub fn says_behind(node: &Node, before: usize, text: &str) {
     eventually(text, || {
         let log = node.log();
-        if log.contains(text) { Ok(()) } else { Err(log) }
+        if log[before..].contains(text) { Ok(()) } else { Err(log) }
     });
 }
 

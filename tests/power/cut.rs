@@ -22,7 +22,7 @@ const LIFE: &str = "BOWLINE_POWER_LIFE";
 /// Cuts at all places, not only at some.
 const ALL: &str = "BOWLINE_POWER_ALL";
 /// Places at which a test cuts when not told to try all.
-const SOME: usize = 60;
+const SOME: usize = 40;
 /// Catches a hang, not slowness.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Every system call that changes what is on a disk.
@@ -52,6 +52,9 @@ pub fn between_any_two_steps(test: &str, script: &[Step]) {
     let Some(()) = need(test, strace()) else { return };
     let Some(disk) = need(test, Disk::with_switch(DISK_MIB)) else { return };
     let all = places(test, &disk, script);
+    let found = check(&disk, script, Some(script.len())).unwrap();
+    let purges = script.contains(&Step::Purge);
+    assert!(found.start.0 > 0 || !purges, "there is something to purge: {:?}", found.start);
     drop(disk);
     let stride = match std::env::var_os(ALL) {
         Some(value) if value == "1" => 1,
@@ -164,8 +167,8 @@ fn run(
     last
 }
 
-/// Opens what is there, compares, and goes on with it.
-fn check(disk: &Disk, script: &[Step], done: Option<usize>) -> Result<(), String> {
+/// Opens what is there, compares, and goes on with it. Gives what was there.
+fn check(disk: &Disk, script: &[Step], done: Option<usize>) -> Result<Found, String> {
     let done = done.unwrap_or(0);
     let mut before = Model::default();
     script[..done].iter().for_each(|step| before.take(*step));
@@ -189,9 +192,10 @@ fn check(disk: &Disk, script: &[Step], done: Option<usize>) -> Result<(), String
     }
     life.end().map_err(told)?;
     let mut life = start_again(&path).map_err(told)?;
-    let found = life.found().map_err(told)?;
-    compare(&found, &model, &model).map_err(told)?;
-    life.end().map_err(told)
+    let later = life.found().map_err(told)?;
+    compare(&later, &model, &model).map_err(told)?;
+    life.end().map_err(told)?;
+    Ok(found)
 }
 
 /// A child that another test has just forked holds our files, and so our locks, until it becomes

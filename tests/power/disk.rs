@@ -4,12 +4,15 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::statvfs;
 use tempfile::TempDir;
 
 use super::need::tool;
 
 /// How long a file system may be busy with what was running on it.
 const BUSY: Duration = Duration::from_secs(20);
+/// Of memory, for the disks of all tests at once.
+const ENOUGH: u64 = 2 << 30;
 /// Makes the file system forget what it has not yet sent to its device, its journal included; from then
 /// on it does nothing more: `EXT4_IOC_SHUTDOWN` with `NOLOGFLUSH`.
 const CUT: &str = "import fcntl, os, struct, sys
@@ -29,7 +32,7 @@ impl Disk {
     /// # Errors
     /// Why this machine does not allow it.
     pub fn new(mib: u64) -> Result<Self, String> {
-        let home = TempDir::new().map_err(|error| error.to_string())?;
+        let home = home().map_err(|error| error.to_string())?;
         let image = home.path().join("image");
         let file = File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(mib << 20).map_err(|error| error.to_string())?;
@@ -122,6 +125,15 @@ impl Drop for Disk {
         if let Err(error) = detached {
             eprintln!("left behind: {error}");
         }
+    }
+}
+
+/// In memory where there is enough of it: what counts is what reaches the image, not how fast.
+fn home() -> std::io::Result<TempDir> {
+    let shared = Path::new("/dev/shm");
+    match statvfs(shared) {
+        Ok(stat) if stat.f_bavail * stat.f_frsize >= ENOUGH => TempDir::new_in(shared),
+        Ok(_) | Err(_) => TempDir::new(),
     }
 }
 

@@ -18,7 +18,7 @@ pub fn need<T>(test: &str, found: Result<T, String>) -> Option<T> {
             assert!(!no_skip, "{test} cannot run here: {why}");
             // Past the harness, which keeps to itself what a test that passes prints.
             let mut past = std::io::stderr();
-            writeln!(past, "SKIPPED {test}: {why}").unwrap();
+            writeln!(past, "\nSKIPPED {test}: {why}").unwrap();
             None
         }
     }
