@@ -163,6 +163,14 @@ impl Disk {
         })
     }
 
+    /// The same checkpoint once more, behind all merges up to now: only from such a one on does fjall
+    /// let go of what those have merged. None without a checkpoint.
+    pub fn renew(&self) -> Result<Option<DiskView>, StoreError> {
+        let Some(checkpoint) = self.snapshot()?.checkpoint().cloned() else { return Ok(None) };
+        self.ingest::<StoreError>(&checkpoint, std::iter::empty())?;
+        self.snapshot().map(Some)
+    }
+
     /// Does the one merge, or move, of runs that is the most useful now, if any is.
     pub fn merge(&self) -> Result<(), StoreError> {
         self.write_tables(|| {
