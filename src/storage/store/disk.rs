@@ -295,15 +295,19 @@ impl DiskView {
 
 /// What became of something that fjall was asked for.
 fn failed(action: &str, path: &Path, error: &fjall::Error) -> StoreError {
-    use io::ErrorKind::{InvalidData, NotFound, QuotaExceeded, StorageFull, UnexpectedEof};
+    use io::ErrorKind::{
+        InvalidData, InvalidInput, NotFound, QuotaExceeded, StorageFull, UnexpectedEof,
+    };
     let (fjall::Error::Io(io) | fjall::Error::Storage(LsmError::Io(io))) = error else {
         let ours = matches!(error, fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted);
         assert!(!ours, "the tree is never written by way of its journal, and never deleted");
         return intact::damaged(path, &error.to_string());
     };
     let kind = match io.kind() {
-        // It reads only what it knows to be there.
-        InvalidData | NotFound | UnexpectedEof => return intact::damaged(path, &io.to_string()),
+        // It reads only what it knows to be there, at places that there are.
+        InvalidData | InvalidInput | NotFound | UnexpectedEof => {
+            return intact::damaged(path, &io.to_string());
+        }
         StorageFull | QuotaExceeded => StoreErrorKind::Full,
         _ => StoreErrorKind::Io,
     };
