@@ -189,12 +189,12 @@ fn a_store_closes_on_a_full_disk() {
 /// Merging needs room too, and more of it.
 #[test]
 fn a_disk_that_gets_full_again_and_again_loses_nothing() {
-    let Some(mount) = Mount::new(64) else { return };
+    let Some(mount) = Mount::new(96) else { return };
     let metrics = Arc::new(Metrics::default());
     let state = mount.path().join("state");
     let (mut store, views, _) = Store::open(&state, NEVER, Arc::clone(&metrics)).unwrap();
-    for applied in 1..=20_u64 {
-        // Always the same 4 MB: without any merging they would be 80.
+    for applied in 1..=24_u64 {
+        // Always the same 4 MB: without any merging they would be 96.
         for number in 0..100 {
             store.put(&key(number), Bytes::from(vec![applied as u8; 40_000]));
         }
@@ -210,12 +210,12 @@ fn a_disk_that_gets_full_again_and_again_loses_nothing() {
     store.close().unwrap();
     drop(views);
     let (_store, views, checkpoint) = Store::open(&state, NEVER, metrics).unwrap();
-    assert_eq!(checkpoint.unwrap().applied, 20);
+    assert_eq!(checkpoint.unwrap().applied, 24);
     let mut count = 0;
     views
         .current()
         .scan(b"", None, &mut |_, value| {
-            assert_eq!(value, [20; 40_000]);
+            assert_eq!(value, [24; 40_000]);
             count += 1;
             true
         })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use super::checkpointer::Stopper as StoreStopper;
-use super::checkpointer::{Checkpointer, Written};
+use super::checkpointer::{Checkpointer, Progress, Written};
 use super::disk::{Checkpoint, Disk};
 use super::layer::Value;
 use super::view::{Layers, View, Views};
@@ -189,7 +189,7 @@ impl Store {
         if self.is_writing()
             && let Some(report) = checkpointer.poll()
         {
-            self.adopt(report?);
+            self.advance(report?);
         }
         let limit = self.options.checkpoint_bytes;
         let backlog = self.layers.recent.bytes();
@@ -279,21 +279,28 @@ impl Store {
 
     /// Waits for a running checkpoint.
     fn finish(&mut self) -> Result<(), StoreError> {
-        if let Some(checkpointer) = &self.checkpointer
+        while let Some(checkpointer) = &self.checkpointer
             && self.is_writing()
         {
             let report = checkpointer.wait()?;
-            self.adopt(report);
+            self.advance(report);
         }
         Ok(())
     }
 
+    fn advance(&mut self, progress: Progress) {
+        match progress {
+            Progress::Written(written) => self.adopt(written),
+            Progress::GivenUp => self.given_up = true,
+            Progress::Waiting(disk) => {
+                self.layers.disk = Some(disk);
+                self.publish_layers();
+            }
+        }
+    }
+
     /// Reads from the new checkpoint what was in memory.
-    fn adopt(&mut self, written: Option<Written>) {
-        let Some(written) = written else {
-            self.given_up = true;
-            return;
-        };
+    fn adopt(&mut self, written: Written) {
         self.metrics.checkpoints.inc();
         self.metrics.checkpoint_time.observe(written.took);
         self.durable = written.applied;

@@ -28,6 +28,9 @@ use crate::threads;
 const NICE: i32 = 5;
 /// How often a full disk is looked at.
 const POLL: Duration = Duration::from_secs(1);
+/// How many times room is made by merging while a checkpoint waits: when that has not helped, others
+/// fill the disk, and it is their turn.
+const MERGES_MAX: u32 = 6;
 
 /// Work for the thread.
 enum Job {
@@ -47,8 +50,17 @@ pub struct Written {
     pub took: Duration,
 }
 
-/// What became of a checkpoint: none when it was given up for want of room.
-type Report = Result<Option<Written>, StoreError>;
+/// What becomes of a checkpoint that was begun.
+pub enum Progress {
+    /// It waits for room; what is read through this and no longer through the view before may go.
+    Waiting(DiskView),
+    /// It is durable. The last report of it.
+    Written(Written),
+    /// It waited for room and was told to stop. The last report of all.
+    GivenUp,
+}
+
+type Report = Result<Progress, StoreError>;
 
 /// Makes a checkpoint that waits for room give up; also from another thread.
 #[derive(Clone)]
@@ -79,7 +91,8 @@ impl Checkpointer {
     ) -> Result<(Self, DiskView), StoreError> {
         // One layer to write and one to forget, at most.
         let (jobs, work) = bounded(2);
-        let (done, reports) = bounded(1);
+        // One that it waits, and the last of it.
+        let (done, reports) = bounded(2);
         let (stop, stopped) = bounded(1);
         let (tell, opened) = bounded(1);
         let (path, options) = (path.to_owned(), *options);
@@ -105,7 +118,7 @@ impl Checkpointer {
                 }
             };
             let _ = tell.send(Ok(view));
-            Writer { disk, merger, metrics, stopped }.run(&work, &done);
+            Writer { disk, merger, metrics, stopped, reports: done }.run(&work);
         };
         let thread = spawn("checkpoint", run)?;
         let stopper = Stopper(stop);
@@ -124,7 +137,7 @@ impl Checkpointer {
         self.send(Job::Forget(layer));
     }
 
-    /// The report of the checkpoint that was begun; none yet if it is still being written.
+    /// The next report of the checkpoint that was begun; none yet if it is still being written.
     pub fn poll(&self) -> Option<Report> {
         match self.reports.try_recv() {
             Ok(report) => Some(report),
@@ -181,10 +194,11 @@ struct Writer {
     merger: Merger,
     metrics: Arc<Metrics>,
     stopped: Receiver<()>,
+    reports: Sender<Report>,
 }
 
 impl Writer {
-    fn run(self, jobs: &Receiver<Job>, reports: &Sender<Report>) {
+    fn run(self, jobs: &Receiver<Job>) {
         for job in jobs {
             let (layer, checkpoint) = match job {
                 Job::Write(layer, checkpoint) => (layer, checkpoint),
@@ -194,8 +208,8 @@ impl Writer {
                 }
             };
             let report = self.write(&layer, &checkpoint);
-            let more = matches!(report, Ok(Some(_)));
-            if reports.send(report).is_err() || !more {
+            let more = matches!(report, Ok(Progress::Written(_)));
+            if self.reports.send(report).is_err() || !more {
                 return;
             }
         }
@@ -203,30 +217,45 @@ impl Writer {
 
     /// Writes a layer as soon as there is room for it.
     fn write(&self, layer: &Layer, checkpoint: &Checkpoint) -> Report {
-        let mut waited = false;
+        let mut polls = 0;
         loop {
             let start = Instant::now();
             match self.attempt(layer, checkpoint) {
                 Ok(disk) => {
                     self.merger.wake(Merge::Usual);
                     let (applied, took) = (checkpoint.applied, start.elapsed());
-                    return Ok(Some(Written { applied, disk, took }));
+                    return Ok(Progress::Written(Written { applied, disk, took }));
                 }
                 Err(error) if error.kind() == StoreErrorKind::Full => {
-                    if !waited {
+                    if polls == 0 {
                         log::warn!("{error}; it is made as soon as there is room");
                         self.metrics.checkpoint_waits.inc();
                     }
-                    waited = true;
-                    // What lies there twice may be what fills the disk.
-                    self.merger.wake(Merge::Urgent);
                 }
                 Err(error) => return Err(error),
             }
+            if polls < MERGES_MAX {
+                self.make_room()?;
+            }
+            polls += 1;
             if self.stopped.recv_timeout(POLL).is_ok() {
-                return Ok(None);
+                return Ok(Progress::GivenUp);
             }
         }
+    }
+
+    /// What lies there twice may be what fills the disk: merges runs, and takes care that those that
+    /// were merged before are not kept for readers any more.
+    fn make_room(&self) -> Result<(), StoreError> {
+        self.merger.wake(Merge::Urgent);
+        match self.disk.renew() {
+            Ok(Some(disk)) if self.reports.is_empty() => {
+                let _ = self.reports.send(Ok(Progress::Waiting(disk)));
+            }
+            Err(error) if error.kind() != StoreErrorKind::Full => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        Ok(())
     }
 
     fn attempt(&self, layer: &Layer, checkpoint: &Checkpoint) -> Result<DiskView, StoreError> {
@@ -295,8 +324,11 @@ impl Merger {
 
 fn merge_runs(disk: &Disk, merge: Merge) -> Result<(), StoreError> {
     disk.forget_merged()?;
-    let spared = if merge == Merge::Urgent { 0 } else { MARGIN };
-    disk.expect_room(disk.merge_bytes().saturating_add(spared))?;
+    // What it needs is only known from above, and what fails is taken away again: so it is tried when
+    // there is nothing left to spare.
+    if merge == Merge::Usual {
+        disk.expect_room(disk.merge_bytes().saturating_add(MARGIN))?;
+    }
     disk.merge()
 }
 

@@ -163,6 +163,14 @@ impl Disk {
         })
     }
 
+    /// The same checkpoint once more, behind all merges up to now: only from such a one on does fjall
+    /// let go of what those have merged. None without a checkpoint.
+    pub fn renew(&self) -> Result<Option<DiskView>, StoreError> {
+        let Some(checkpoint) = self.snapshot()?.checkpoint().cloned() else { return Ok(None) };
+        self.ingest::<StoreError>(&checkpoint, std::iter::empty())?;
+        self.snapshot().map(Some)
+    }
+
     /// Does the one merge, or move, of runs that is the most useful now, if any is.
     pub fn merge(&self) -> Result<(), StoreError> {
         self.write_tables(|| {
@@ -287,15 +295,19 @@ impl DiskView {
 
 /// What became of something that fjall was asked for.
 fn failed(action: &str, path: &Path, error: &fjall::Error) -> StoreError {
-    use io::ErrorKind::{InvalidData, NotFound, QuotaExceeded, StorageFull, UnexpectedEof};
+    use io::ErrorKind::{
+        InvalidData, InvalidInput, NotFound, QuotaExceeded, StorageFull, UnexpectedEof,
+    };
     let (fjall::Error::Io(io) | fjall::Error::Storage(LsmError::Io(io))) = error else {
         let ours = matches!(error, fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted);
         assert!(!ours, "the tree is never written by way of its journal, and never deleted");
         return intact::damaged(path, &error.to_string());
     };
     let kind = match io.kind() {
-        // It reads only what it knows to be there.
-        InvalidData | NotFound | UnexpectedEof => return intact::damaged(path, &io.to_string()),
+        // It reads only what it knows to be there, at places that there are.
+        InvalidData | InvalidInput | NotFound | UnexpectedEof => {
+            return intact::damaged(path, &io.to_string());
+        }
         StorageFull | QuotaExceeded => StoreErrorKind::Full,
         _ => StoreErrorKind::Io,
     };
