@@ -61,7 +61,7 @@ impl fmt::Display for Failure {
             Reason::NoLeader => "the cluster has no leader at the moment",
             Reason::Busy => "this node has too much to do at the moment",
             Reason::DiskFull => {
-                "the disks of a majority have no room left; free space or add a larger one"
+                "the disk of this node, or those of a majority, have no room left; free space there"
             }
             Reason::Deadline => "the request's time ran out",
             Reason::Unavailable => "this node is not serving at the moment",

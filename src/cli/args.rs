@@ -27,7 +27,7 @@ Examples:
 #[derive(Clone, Debug)]
 pub enum Invocation {
     /// Run a node.
-    Node(NodeArgs),
+    Node(Box<NodeArgs>),
     /// Do something else; see [`super::run`].
     Verb(Verb),
 }
@@ -52,7 +52,7 @@ where
         Some(verb) => Ok(Invocation::Verb(verb)),
         None => {
             line.node.check()?;
-            Ok(Invocation::Node(line.node))
+            Ok(Invocation::Node(Box::new(line.node)))
         }
     }
 }
@@ -369,7 +369,7 @@ mod tests {
 
     fn node(line: &str) -> Result<NodeArgs, clap::Error> {
         match parse_from(format!("bowline {line}").split_whitespace())? {
-            Invocation::Node(args) => Ok(args),
+            Invocation::Node(args) => Ok(*args),
             Invocation::Verb(verb) => panic!("{line} is a verb: {verb:?}"),
         }
     }

@@ -118,6 +118,16 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("applied_entries_total", "Entries applied.", &metrics.applied_entries),
         ("checkpoints_total", "Checkpoints completed.", &metrics.checkpoints),
         ("apply_pauses_total", "Times applying waited for a checkpoint.", &metrics.apply_pauses),
+        (
+            "checkpoint_waits_total",
+            "Times a checkpoint waited for room on the disk.",
+            &metrics.checkpoint_waits,
+        ),
+        (
+            "merges_put_off_total",
+            "Times merging was put off for want of room.",
+            &metrics.merges_put_off,
+        ),
         ("snapshots_made_total", "States written out for other nodes.", &metrics.snapshots_made),
         ("snapshots_built_total", "States of others built.", &metrics.snapshots_built),
         ("snapshot_sent_bytes_total", "Bytes of states sent.", &metrics.snapshot_bytes_sent),

@@ -93,14 +93,10 @@ impl Applier {
                     Err(RecvTimeoutError::Timeout) => self.maintain(),
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
-                match done {
-                    Ok(()) => {}
-                    Err(Trouble::Lost(why)) => self.lose(why),
-                    Err(Trouble::Fatal(why)) => {
-                        // Nobody listens any more when the node is stopping.
-                        self.end.send(End::Failed(why)).ok();
-                        return;
-                    }
+                if let Err(why) = done.or_else(|trouble| self.lose(trouble)) {
+                    // Nobody listens any more when the node is stopping.
+                    self.end.send(End::Failed(why)).ok();
+                    return;
                 }
             }
             if let Some(state) = self.state
@@ -114,57 +110,81 @@ impl Applier {
     fn run(&mut self, first: Job) -> Result<(), Trouble> {
         let mut batch = Batch::default();
         let more = self.jobs.clone();
-        let jobs = std::iter::once(first).chain(more.try_iter().take(BATCHES_MAX));
-        let done = jobs.into_iter().try_for_each(|job| self.do_job(job, &mut batch));
-        // What was applied before a failure is not published: nobody is told of it either.
-        let published = done.and_then(|()| if batch.entries > 0 { self.publish() } else { Ok(()) });
-        self.metrics.applied_entries.add(batch.entries);
-        if published.is_ok() {
-            self.completions.deliver(batch.completions);
-        } else {
-            let index = self.applied.load(Ordering::Acquire);
-            let tickets = batch.completions.into_iter().map(|it| it.ticket);
-            self.completions.deliver(tickets.map(|ticket| unanswered(ticket, index)).collect());
+        for job in std::iter::once(first).chain(more.try_iter().take(BATCHES_MAX)) {
+            let (work, mut arrived) = match job {
+                Job::Work(work, arrived) => (work, arrived),
+                Job::RestartDone => {
+                    self.states.restart_done().map_err(Trouble::Fatal)?;
+                    continue;
+                }
+            };
+            for work in work {
+                if let Err(trouble) = self.work(work, &mut arrived, &mut batch) {
+                    // The rest of the work goes on: it may hold the state that replaces this one.
+                    batch.disown(self.applied.load(Ordering::Acquire));
+                    self.lose(trouble).map_err(Trouble::Fatal)?;
+                }
+            }
         }
+        self.metrics.applied_entries.add(batch.entries);
+        let published = if batch.entries > 0 { self.publish() } else { Ok(()) };
+        if published.is_err() {
+            batch.disown(self.applied.load(Ordering::Acquire));
+        }
+        self.completions.deliver(batch.completions);
         published
     }
 
-    fn do_job(&mut self, job: Job, batch: &mut Batch) -> Result<(), Trouble> {
-        let (work, mut arrived) = match job {
-            Job::Work(work, arrived) => (work, arrived),
-            Job::RestartDone => return self.states.restart_done().map_err(Trouble::Fatal),
-        };
-        for work in work {
-            match work {
-                Work::Entry(entry, ticket) => {
-                    batch.entries += u64::from(self.state.is_some());
-                    batch.completions.extend(self.apply_entry(&entry, ticket)?);
-                }
-                Work::Readable(tickets) => {
-                    let applied = self.state.as_ref().map(|state| state.summary().applied);
-                    batch.completions.extend(tickets.into_iter().map(|ticket| match applied {
-                        Some(index) => Completion { ticket, index, outcome: Outcome::Readable },
-                        None => unanswered(ticket, self.applied.load(Ordering::Acquire)),
-                    }));
-                }
-                Work::Lost(why) => {
-                    self.close();
-                    self.states.set_lost(&why).map_err(Trouble::Fatal)?;
-                }
-                Work::Install(installed, waiting) => {
-                    let arrived = arrived.take().expect("a state to install comes with its work");
-                    batch.completions.extend(self.install(installed, arrived, waiting)?);
-                }
+    fn work(
+        &mut self,
+        work: Work,
+        arrived: &mut Option<Arrived>,
+        batch: &mut Batch,
+    ) -> Result<(), Trouble> {
+        match work {
+            Work::Entry(entry, ticket) => {
+                let done = self.apply_entry(&entry, ticket);
+                let answer = match &done {
+                    Ok(completion) => completion.clone(),
+                    Err(_) => ticket.map(|it| unanswered(it, self.applied.load(Ordering::Acquire))),
+                };
+                batch.entries += u64::from(self.state.is_some());
+                batch.completions.extend(answer);
+                done?;
+            }
+            Work::Readable(tickets) => {
+                let applied = self.state.as_ref().map(|state| state.summary().applied);
+                batch.completions.extend(tickets.into_iter().map(|ticket| match applied {
+                    Some(index) => Completion { ticket, index, outcome: Outcome::Readable },
+                    None => unanswered(ticket, self.applied.load(Ordering::Acquire)),
+                }));
+            }
+            Work::Lost(why) => {
+                self.close();
+                self.states.set_lost(&why).map_err(Trouble::Fatal)?;
+            }
+            Work::Install(installed, waiting) => {
+                let arrived = arrived.take().expect("a state to install comes with its work");
+                let completions = self.install(installed, arrived, waiting)?;
+                // What was applied to the state before is as good as published: the new one has it.
+                batch.entries = 0;
+                batch.completions.extend(completions);
             }
         }
         Ok(())
     }
 
-    /// The state cannot be read: the raft thread decides what becomes of that, and says so by a
-    /// [`Work::Lost`] that makes it durable.
-    fn lose(&mut self, why: String) {
-        self.close();
-        self.control.send(Control::StateLost(why)).ok();
+    /// What cannot be read can be fetched anew: the raft thread decides what becomes of that, and says
+    /// so by a [`Work::Lost`] that makes it durable. Gives back why the node must stop, if it must.
+    fn lose(&mut self, trouble: Trouble) -> Result<(), String> {
+        match trouble {
+            Trouble::Lost(why) => {
+                self.close();
+                self.control.send(Control::StateLost(why)).ok();
+                Ok(())
+            }
+            Trouble::Fatal(why) => Err(why),
+        }
     }
 
     fn close(&mut self) {
@@ -256,6 +276,16 @@ impl Applier {
 struct Batch {
     completions: Vec<Completion>,
     entries: u64,
+}
+
+impl Batch {
+    /// What was applied is not published, so nobody may be told of it.
+    fn disown(&mut self, index: u64) {
+        self.entries = 0;
+        for completion in &mut self.completions {
+            *completion = unanswered(completion.ticket, index);
+        }
+    }
 }
 
 /// What is said to whoever waited for a state that is lost: the write is in the log, but what came of it
