@@ -88,7 +88,10 @@ impl Client {
         let base = &self.nodes[node % self.nodes.len()];
         let failed = |error: ureq::Error| format!("no answer from {base}: {}", reason(&error));
         let request = Request::builder().method(method).uri(format!("{base}{path}"));
-        let response = if body.is_empty() {
+        // An empty body is one too, of length 0; without one, POST would come in chunks, of which some
+        // servers do not expect the last.
+        let has_body = [Method::POST, Method::PUT].contains(method);
+        let response = if !has_body {
             let request = request.body(()).map_err(|error| failed(error.into()))?;
             self.agent.run(request)
         } else {
