@@ -3,7 +3,7 @@
 //! The rules that keep two majorities from missing each other: no change before the leader has
 //! committed an entry of its own term (without this one, single-server changes are unsafe across
 //! leader changes), none while another is uncommitted. The rules that keep the cluster alive: a
-//! majority of the voters there would be is in touch, and one is left. And a change may name the
+//! majority of the voters there would be is in touch and can vote, and one is left. And a change may name the
 //! configuration it was based on, so that of two operators only one wins.
 
 use super::configuration::Change;
@@ -11,10 +11,11 @@ use super::event::Event;
 use super::leader::Leader;
 use super::membership::apply;
 use super::message::Payload;
+use super::progress::Progress;
 use super::quorum;
 use super::raw::RawNode;
 use super::refusal::ProposeError;
-use super::{Configuration, Index};
+use super::{Configuration, Index, NodeId};
 
 impl RawNode<Leader> {
     /// Appends a changed configuration, which is in force from then on.
@@ -69,7 +70,10 @@ impl RawNode<Leader> {
         let before = self.configurations.current();
         let after = apply(before, change, self.log.last_index() + 1)?;
         let voters = after.voters().count();
-        let active = after.voters().filter(|voter| self.is_active(*voter)).count();
+        // One that is recovering gives no vote: if too few others were left, nobody could be elected
+        // should this leader fail.
+        let sound = |id: &NodeId| !self.role.progress.get(id).is_some_and(Progress::is_recovering);
+        let active = after.voters().filter(|id| self.is_active(*id) && sound(id)).count();
         if !after.voters().eq(before.voters()) && active < quorum::majority(voters) {
             return Err(ProposeError::NoQuorum { active, voters });
         }

@@ -215,6 +215,10 @@ impl RawNode<Follower> {
             self.advance_commit(commit);
         } else if !self.asks_first(from) {
             self.advance_commit(commit.min(self.role.compared));
+            if commit > self.role.compared {
+                // The leader takes this node for abreast, but the append that would show it is lost.
+                self.ask_to_recover(from);
+            }
         }
     }
 

@@ -68,6 +68,7 @@ impl<R> RawNode<R> {
         assert!(configuration_index <= index, "a configuration from beyond the state");
         let (start, last) = (self.log.start().0, self.log.last_index());
         self.output.take_back_acknowledgements();
+        self.in_line = None;
         self.log.restart((index, term));
         self.clock.observe(Stamp { clock_ms, wall_ms: 0 });
         self.emit(Event::LogReplaced { term: self.term, start, last, by: (index, term) });

@@ -19,7 +19,6 @@ use super::raw::{AnyNode, RawNode, Reader, Role};
 use super::read_index::Reads;
 use super::ready::{NEVER, Persisted};
 use super::refusal::ProposeError;
-use super::relief::Relief;
 use super::transfer::Transfer;
 use super::{Entry, Index, Micros, NodeId};
 
@@ -41,8 +40,8 @@ pub(super) struct Leader {
     pub(super) reads: Reads,
     /// The hand-over under way.
     pub(super) transfer: Option<Transfer>,
-    /// What may make it hand over by itself.
-    pub(super) relief: Relief,
+    /// A commit index that was not durable here when it was seen, and when that was.
+    pub(super) lagging: Option<(Index, Micros)>,
 }
 
 impl Leader {
@@ -55,7 +54,7 @@ impl Leader {
             heartbeat_at,
             reads: Reads::default(),
             transfer: None,
-            relief: Relief::default(),
+            lagging: None,
         }
     }
 }

@@ -230,9 +230,11 @@ impl Progress {
     }
 
     /// It may have lost what it acknowledged: nothing is known of it any more, and it does not count
-    /// before it holds `to`. Returns false if the same process has said so before.
+    /// before it holds `to`. Returns false if the same process has said so before; what was sent to it
+    /// may be lost then.
     pub(super) fn recover(&mut self, nonce: u64, to: Index, next: Index) -> bool {
         if self.recovering.as_ref().is_some_and(|recovering| recovering.nonce == nonce) {
+            self.commit_sent = 0;
             return false;
         }
         self.recovering = Some(Recovering { nonce, to, done: false });

@@ -18,6 +18,7 @@ use super::message::{Envelope, Message, Payload};
 use super::output::Output;
 use super::ready::{Boot, HardState, Persisted, ReadFailure, ReadState, Unfit};
 use super::recovery::Recovery;
+use super::relief::Relief;
 use super::timeline::Timeline;
 use super::{Entry, Index, Micros, NodeId, Now, Options, Term};
 
@@ -80,6 +81,11 @@ pub(super) struct RawNode<R> {
     pub(super) unfit: Option<Unfit>,
     /// Its disk has no room for entries.
     pub(super) full: bool,
+    /// When it last handed over because of its disk.
+    pub(super) relief: Relief,
+    /// The last acknowledgement that was put in the line of writes. As long as it waits there, the
+    /// same again would only make the line longer: a disk may hang for long.
+    pub(super) in_line: Option<Envelope>,
     pub(super) output: Output,
     pub(super) role: R,
 }
@@ -130,6 +136,8 @@ impl RawNode<()> {
             recovery,
             unfit: None,
             full: false,
+            relief: Relief::default(),
+            in_line: None,
             output: Output::new(boot.hard_state),
             role: (),
         }
@@ -156,6 +164,8 @@ impl<R> RawNode<R> {
             recovery: self.recovery,
             unfit: self.unfit,
             full: self.full,
+            relief: self.relief,
+            in_line: self.in_line,
             output: self.output,
             role,
         };
@@ -240,12 +250,15 @@ impl<R> RawNode<R> {
     }
 
     /// Sends a message that speaks of the log up to `index`: at once if that is durable, or else
-    /// with the next write.
+    /// with the next write, unless it waits for an earlier one already.
     pub(super) fn send_once_durable(&mut self, to: NodeId, index: Index, message: Message) {
         if self.durable_term == self.term && index <= self.log.durable() {
-            self.send(to, message);
-        } else {
-            self.send_when_durable(to, message);
+            return self.send(to, message);
+        }
+        let envelope = Envelope { from: self.id, to, term: self.term, message };
+        if self.in_line.as_ref() != Some(&envelope) {
+            self.in_line = Some(envelope.clone());
+            self.send_when_durable(to, envelope.message);
         }
     }
 

@@ -61,18 +61,27 @@ impl RawNode<Follower> {
         if recovery.nonce(self.term).is_some() {
             return false;
         }
-        let (nonce, last_index) = (recovery.nonce, self.log.last_index());
-        self.send(leader, Message::Recovering { nonce, last_index });
+        self.ask_to_recover(leader);
         true
     }
 
+    /// Says to the leader that this node is recovering; also when it was said before, since the same
+    /// question twice does no harm: the leader may have taken a late one of an earlier process for
+    /// the newest, or what it sent may be lost.
+    pub(super) fn ask_to_recover(&mut self, leader: NodeId) {
+        let Some(Recovery { nonce, .. }) = self.recovery else { return };
+        let last_index = self.log.last_index();
+        self.send(leader, Message::Recovering { nonce, last_index });
+    }
+
     /// The leader said how far to get. To a question of an earlier process, which came late, the
-    /// answer is what is here now; so the leader finds out that nothing is missing.
+    /// answer is what is here now; so the leader finds out that nothing is missing. If this process is
+    /// recovering too, the leader has to be told whom to believe.
     pub(super) fn on_recover_to(&mut self, leader: NodeId, nonce: u64, index: Index) {
         let term = self.term;
         if let Some(recovery) = &mut self.recovery {
             if recovery.nonce != nonce {
-                return;
+                return self.ask_to_recover(leader);
             }
             if recovery.to.is_none_or(|(answered, _)| answered != term) {
                 recovery.to = Some((term, index));
@@ -103,7 +112,7 @@ impl RawNode<Follower> {
 
 impl RawNode<Leader> {
     /// A follower may have lost what it acknowledged. The same question again only gets the same
-    /// answer: it may have been repeated, or come late.
+    /// answer, and the commit index again: it may have been repeated, or come late.
     pub(super) fn on_recovering(&mut self, from: NodeId, nonce: u64, last_index: Index) {
         let last = self.log.last_index();
         let Some(progress) = self.role.progress.get_mut(&from) else { return };

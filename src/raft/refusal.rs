@@ -47,10 +47,12 @@ pub enum ProposeError {
     /// The change would take away the last voter.
     #[error("no voter would be left")]
     LastVoter,
-    /// The leader is not in touch with a majority of the voters that the change would leave.
-    #[error("only {active} of the {voters} voters there would be are in touch")]
+    /// The leader is not in touch with a majority of the voters that the change would leave, or too
+    /// many of them are recovering.
+    #[error("only {active} of the {voters} voters there would be are in touch and can vote")]
     NoQuorum {
-        /// Voters of the new configuration that were heard from within an election timeout.
+        /// Voters of the new configuration that were heard from within an election timeout, and are
+        /// not recovering.
         active: usize,
         /// Voters of the new configuration.
         voters: usize,

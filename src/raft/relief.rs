@@ -26,11 +26,10 @@ const FULL_PAUSE: u64 = 10;
 /// How often a leader with a slow disk tries to hand over, in election timeouts.
 const SLOW_PAUSE: u64 = 20;
 
-/// What a leader watches about itself.
+/// When this node last handed over for the cluster's good. It outlives the office: the next leader's
+/// disk may be no better, and hand over to this one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Relief {
-    /// A commit index that was not durable here when it was seen, and when that was.
-    lagging: Option<(Index, Micros)>,
     /// When it last tried to hand over because its disk was full.
     full_at: Option<Micros>,
     /// When it last tried to hand over because its disk was slow.
@@ -89,13 +88,13 @@ impl RawNode<Leader> {
         }
         let election = self.options.election_max;
         let due = |last: Option<Micros>, pause| last.is_none_or(|at| time - at >= pause * election);
-        let relief = &self.role.relief;
+        let relief = &self.relief;
         let full = self.full && due(relief.full_at, FULL_PAUSE) && self.majority_has_room();
         let slow = slow && due(relief.slow_at, SLOW_PAUSE);
         if (full || slow)
             && let Some(heir) = self.heir()
         {
-            let relief = &mut self.role.relief;
+            let relief = &mut self.relief;
             relief.full_at = if full { Some(time) } else { relief.full_at };
             relief.slow_at = if slow { Some(time) } else { relief.slow_at };
             self.transfer(Some(heir)).expect("a voter other than itself");
@@ -106,10 +105,10 @@ impl RawNode<Leader> {
     /// Whether something was committed an election timeout ago that is still not durable here.
     fn is_slow(&mut self) -> bool {
         let (time, commit, durable) = (self.time(), self.log.commit(), self.log.durable());
-        match self.role.relief.lagging {
+        match self.role.lagging {
             Some((index, since)) if durable < index => time - since >= self.options.election_max,
             _ => {
-                self.role.relief.lagging = (durable < commit).then_some((commit, time));
+                self.role.lagging = (durable < commit).then_some((commit, time));
                 false
             }
         }
