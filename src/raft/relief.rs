@@ -19,7 +19,7 @@ use super::leader::Leader;
 use super::quorum;
 use super::raw::{AnyNode, RawNode};
 use super::ready::Unfit;
-use super::{Index, Micros, NodeId};
+use super::{Micros, NodeId};
 
 /// How often a leader without room tries to hand over, in election timeouts.
 const FULL_PAUSE: u64 = 10;
