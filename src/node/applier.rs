@@ -204,7 +204,11 @@ impl Applier {
         waiting: Vec<(u64, Ticket)>,
     ) -> Result<Vec<Completion>, Trouble> {
         self.close();
-        let state = self.states.adopt(&installed, &arrived, &self.metrics)?;
+        // Whatever goes wrong from here on, the next start finds one of the two states, and knows which.
+        let state = self
+            .states
+            .adopt(&installed, &arrived, &self.metrics)
+            .map_err(|error| Trouble::Fatal(error.to_string()))?;
         self.applied.store(installed.index, Ordering::Release);
         let session = self.states.session(&state);
         let mut resolved = Resolved { session, ..Resolved::default() };

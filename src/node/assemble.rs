@@ -304,12 +304,11 @@ fn no_thread(error: io::Error) -> StartError {
 /// What becomes of the news of states on their way.
 fn on_snapshot(control: Sender<Control>) -> impl Fn(snapshot::Event) + Send + 'static {
     move |event| match event {
-        snapshot::Event::Ready(ready) => match Arrived::new(ready.dir, &ready.meta) {
-            Ok(arrived) => {
-                control.send(Control::StateReady(arrived)).ok();
-            }
-            Err(why) => log::error!("the state from n{} cannot be used: {why}", ready.from),
-        },
+        snapshot::Event::Ready(ready) => {
+            let arrived = Arrived::new(ready.dir, &ready.meta)
+                .map_err(|why| format!("the state from n{} cannot be used: {why}", ready.from));
+            control.send(Control::StateReady(arrived)).ok();
+        }
         snapshot::Event::Failed(why) => log::warn!("fetching a state failed: {why}"),
         snapshot::Event::Damaged(why) => {
             control.send(Control::StateLost(why)).ok();

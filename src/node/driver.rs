@@ -44,8 +44,8 @@ const NAP_MAX: Duration = Duration::from_secs(1);
 pub enum Control {
     /// A joiner was dialled back and is what it says.
     JoinVerified(GuestId, MemberInfo),
-    /// A state came from another node, and stands beside the own one.
-    StateReady(Arrived),
+    /// A state came from another node, and stands beside the own one; or why it is of no use.
+    StateReady(Result<Arrived, String>),
     /// The applier has switched to a state.
     Installed(Installed, Resolved),
     /// The state was found to be damaged.
@@ -304,7 +304,11 @@ impl Driver {
             Control::JoinVerified(guest, info) => {
                 self.replica.on_join(self.clock.now(), guest, info);
             }
-            Control::StateReady(arrived) => {
+            Control::StateReady(Err(why)) => {
+                log::error!("{}: {why}", self.who());
+                self.upkeep.snapshots().cancel();
+            }
+            Control::StateReady(Ok(arrived)) => {
                 if self.replica.on_state_ready(self.clock.now(), arrived.installed.clone()) {
                     self.upkeep.arrived(arrived);
                 } else {

@@ -144,6 +144,15 @@ impl Cluster {
         id
     }
 
+    /// Lets a machine apply a write wrongly, the next time that it can without a client noticing.
+    pub fn err(&mut self, id: NodeId) {
+        self.wake(id, |process, _| process.will_err = true);
+    }
+
+    pub fn ids(&self) -> Vec<NodeId> {
+        self.machines.keys().copied().collect()
+    }
+
     pub fn leader_id(&self) -> Option<NodeId> {
         self.leader().map(|leader| leader.id)
     }

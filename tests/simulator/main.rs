@@ -81,6 +81,23 @@ fn a_leader_whose_disk_hangs_hands_over_and_comes_back() {
     cluster.check_converged();
 }
 
+/// Whoever it is, the leader too: it is found out, hands over if it leads, and gets the right state.
+#[test]
+fn a_state_that_differs_is_found_and_fetched_anew() {
+    for victim in 0..3 {
+        let mut cluster = Cluster::new(2, 3);
+        cluster.run_for(3 * SECOND, Faults::none());
+        let leader = cluster.leader_id().expect("there is a leader");
+        let mut others: Vec<_> = cluster.ids().into_iter().filter(|id| *id != leader).collect();
+        others.push(leader);
+        cluster.err(others[victim]);
+        cluster.run_for(10 * SECOND, Faults::none());
+        cluster.seen().assert_found_odd();
+        cluster.seen().assert_installed();
+        cluster.check_converged();
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let trace = |seed| {
