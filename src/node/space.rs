@@ -25,7 +25,7 @@ use crate::threads;
 
 /// Pause between two looks at the file system.
 const LOOK: Duration = Duration::from_secs(1);
-/// Shortest pause between two walks through the data directory.
+/// Pause between two walks through the data directory, when nothing depends on them but a gauge.
 const WALK: Duration = Duration::from_secs(10);
 /// The file that keeps room.
 const RESERVE: &str = "reserve";
@@ -274,7 +274,8 @@ impl Watch {
     }
 
     fn see(&mut self) -> io::Result<Seen> {
-        if self.walked.is_none_or(|at| at.elapsed() >= WALK) {
+        let pause = if self.judge.data_max_bytes > 0 { Duration::ZERO } else { WALK };
+        if self.walked.is_none_or(|at| at.elapsed() >= pause) {
             self.parts = measure(&self.data)?;
             self.walked = Some(Instant::now());
         }
