@@ -76,16 +76,22 @@ impl Histogram {
 }
 
 /// Requests answered, by route and status. A fixed table, so that counting takes no lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HttpRequests([[Counter; Self::STATUSES.len()]; Self::ROUTES_MAX]);
+
+impl Default for HttpRequests {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| std::array::from_fn(|_| Counter::default())))
+    }
+}
 
 impl HttpRequests {
     /// Routes that can be told apart.
-    pub const ROUTES_MAX: usize = 32;
+    pub const ROUTES_MAX: usize = 64;
     /// Statuses that can be told apart, ascending; all others are counted as the last one.
-    pub const STATUSES: [u16; 22] = [
-        200, 201, 202, 301, 307, 400, 404, 405, 408, 409, 410, 413, 414, 417, 422, 431, 501, 503,
-        504, 505, 507, 500,
+    pub const STATUSES: [u16; 26] = [
+        200, 201, 202, 204, 301, 304, 307, 400, 404, 405, 408, 409, 410, 412, 413, 414, 417, 422,
+        429, 431, 501, 503, 504, 505, 507, 500,
     ];
 
     /// Counts one answer of a route, by the route's number.

@@ -5,7 +5,7 @@ mod http_support;
 
 use std::sync::LazyLock;
 
-use bowline::http::route::limits;
+use bowline::http::routes::limits;
 use bowline::http::wire::{Clock, Exchange, Head, Request, encode};
 use bowline::http::{Options, ROUTES, Step};
 use bowline::metrics::HttpRequests;
@@ -15,9 +15,9 @@ use proptest::prelude::*;
 static NODE: LazyLock<Node> = LazyLock::new(|| Node::start(Options::default()));
 
 fn target() -> impl Strategy<Value = String> {
-    let known = ROUTES.map(|route| route.path);
+    let known = ROUTES.iter().map(|route| route.path);
     let path = prop_oneof![
-        3 => prop::sample::select(known.to_vec()).prop_map(str::to_owned),
+        3 => prop::sample::select(known.collect::<Vec<_>>()).prop_map(str::to_owned),
         1 => "/[a-zA-Z0-9_-]{0,12}",
         1 => "(/(v1|api|b|ui|livez|%[0-9a-f]{2}|[!-\"$->@-~]{0,6})){0,4}".prop_map(|path| format!("/{path}")),
     ];
@@ -77,7 +77,7 @@ proptest! {
 
 #[test]
 fn each_route_takes_its_methods_and_no_other() {
-    for route in &ROUTES {
+    for route in ROUTES {
         for method in ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"] {
             let path = route.path.replace("{key}", "AAAAAAAA");
             let takes = ROUTES

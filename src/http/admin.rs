@@ -5,16 +5,26 @@ use serde::Serialize;
 use super::query;
 use super::read::Read;
 use super::reply::{Problem, Response};
-use super::route::{self, Service, Step};
+use super::service::{self, Service, Step};
 use super::wire::Request;
 use crate::ids::ClusterId;
 use crate::node::{DiskHealth, Phase, ScrubReport, Status, View};
 use crate::state::Summary;
 
+/// `GET /livez`: whether this process answers at all.
+pub(super) fn live(_: &Service, _: &str, _: &Request) -> Step {
+    Response::text(200, "ok\n").into()
+}
+
+/// `GET /robots.txt`: nothing here is for crawlers.
+pub(super) fn robots(_: &Service, _: &str, _: &Request) -> Step {
+    Response::text(200, "User-agent: *\nDisallow: /\n").into()
+}
+
 /// `GET /readyz`: whether this node should get traffic: it knows a leader, its state is as fresh as
 /// the cluster was when it came up, and its disk answers. From memory alone, so that a disk which hangs
 /// does not keep the answer back.
-pub(super) fn ready(service: &Service, request: &Request) -> Response {
+pub(super) fn ready(service: &Service, _: &str, request: &Request) -> Step {
     let status = service.client.status();
     let checks = checks(&status);
     let ready = checks.iter().all(|check| check.verdict != Verdict::Failed);
@@ -32,7 +42,7 @@ pub(super) fn ready(service: &Service, request: &Request) -> Response {
     }
     page.push_str(if ready { "ready\n" } else { "not ready\n" });
     let response = Response::text(code, page).with("Cache-Control", "no-store");
-    if ready { response } else { response.with("Retry-After", "1") }
+    if ready { response.into() } else { response.with("Retry-After", "1").into() }
 }
 
 struct Check {
@@ -91,7 +101,7 @@ fn checks(status: &Status) -> [Check; 5] {
 }
 
 fn check_state(status: &Status) -> Check {
-    if let Some(why) = route::state_lost(status) {
+    if let Some(why) = service::state_lost(status) {
         return Check::new("state", false, why);
     }
     let caught_up = match (status.caught_up, status.serving_stale) {
@@ -103,13 +113,13 @@ fn check_state(status: &Status) -> Check {
 }
 
 /// `GET /api/scrub`: how the scrub of this node stands.
-pub(super) fn scrub(service: &Service, request: &Request) -> Response {
-    scrub_report(200, &service.client.scrub.report(), request)
+pub(super) fn scrub(service: &Service, _: &str, request: &Request) -> Step {
+    scrub_report(200, &service.client.scrub.report(), request).into()
 }
 
 /// `POST /api/scrub`: asks this node to read all of its state and to compare it with its digest.
-pub(super) fn ask_scrub(service: &Service, request: &Request) -> Response {
-    scrub_report(202, &service.client.scrub.ask(), request)
+pub(super) fn ask_scrub(service: &Service, _: &str, request: &Request) -> Step {
+    scrub_report(202, &service.client.scrub.ask(), request).into()
 }
 
 fn scrub_report(status: u16, report: &ScrubReport, request: &Request) -> Response {
@@ -118,7 +128,7 @@ fn scrub_report(status: u16, report: &ScrubReport, request: &Request) -> Respons
 }
 
 /// `GET /api/status`: the node's and the state's account of themselves.
-pub(super) fn status(service: &Service, request: &Request) -> Step {
+pub(super) fn status(service: &Service, _: &str, request: &Request) -> Step {
     let pretty = query::flag(request.query(), "pretty");
     service.read(Read::Status { pretty }, request)
 }

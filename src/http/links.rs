@@ -7,7 +7,7 @@ use super::once;
 use super::query;
 use super::read::{Read, Seen};
 use super::reply::{Body, Problem, Response, Value};
-use super::route::{self, Service, Step, Then};
+use super::service::{self, Service, Step, Then};
 use super::wire::Request;
 use crate::node::{Ask, Completion, Outcome, Status, View};
 use crate::state::{self, Command, Link, Reply};
@@ -17,7 +17,7 @@ use crate::state::{self, Command, Link, Reply};
 const REDIRECT_CACHE: &str = "private, max-age=90";
 
 /// `PUT /`: makes a short link for the URL in the body.
-pub(super) fn create(service: &Service, request: &Request) -> Step {
+pub(super) fn create(service: &Service, _: &str, request: &Request) -> Step {
     if let Some(elsewhere) = forward(service, request) {
         return elsewhere;
     }
@@ -67,7 +67,8 @@ fn told(reply: Reply) -> Response {
 }
 
 /// `GET /{key}`: leads to the URL.
-pub(super) fn follow(service: &Service, status: &Status, part: &str, request: &Request) -> Step {
+pub(super) fn follow(service: &Service, part: &str, request: &Request) -> Step {
+    let status = service.client.status();
     if !status.caught_up && !status.serving_stale {
         return Problem::unavailable("this node has not caught up with its cluster yet").into();
     }
@@ -81,7 +82,7 @@ pub(super) fn follow(service: &Service, status: &Status, part: &str, request: &R
 /// What a view says about a key. The state may have been found wrong while the read waited.
 pub(super) fn look(service: &Service, key: &str, view: &View) -> Seen {
     let status = service.client.status();
-    if let Some(why) = route::state_lost(&status) {
+    if let Some(why) = service::state_lost(&status) {
         return Seen::Found(Problem::unavailable(why).into());
     }
     let seen = match state::lookup(view, key) {
@@ -151,7 +152,7 @@ fn leads(status: &Status) -> bool {
 }
 
 /// `GET /`: how to use it.
-pub(super) fn usage(request: &Request) -> Response {
+pub(super) fn usage(_: &Service, _: &str, request: &Request) -> Step {
     let host = request.header("Host").map(String::from_utf8_lossy);
     let host = host.as_deref().filter(|host| !host.is_empty()).unwrap_or("127.0.0.1:7070");
     let page = format!(
@@ -171,5 +172,5 @@ Bowline: short links that stay up.
     curl http://{host}/metrics
 "
     );
-    Response::text(200, page)
+    Response::text(200, page).into()
 }

@@ -1,7 +1,7 @@
 //! The HTTP surface: everything that clients and operators ask a node.
 //!
 //! A request's way: a front ([`front`]) owns the sockets and gives its bytes to [`wire`], which cuts
-//! them into requests. [`route::Service`] finds the handler in one table and either answers at once,
+//! them into requests. [`service::Service`] finds the handler in one table ([`routes`]) and either answers at once,
 //! on the same thread, or parks the request: it says what to ask the raft thread and how to go on when
 //! the completion comes. The answer ([`reply`]) goes back through [`wire`] as bytes. Everything but
 //! the fronts is pure but for the state it reads through [`Client`](crate::node::Client).
@@ -10,15 +10,20 @@
 //! transport or the log; a handler never sees a socket, and a front never sees a path.
 
 mod admin;
+mod backup;
 mod consul;
 pub mod front;
+mod kv;
 mod links;
 mod once;
+mod openapi;
 mod prometheus;
 mod query;
 mod read;
 pub mod reply;
-pub mod route;
+pub mod routes;
+pub mod service;
 pub mod wire;
 
-pub use route::{Options, ROUTES, Route, Service, Step};
+pub use routes::{ROUTES, Route};
+pub use service::{Options, Service, Step};

@@ -3,7 +3,9 @@
 use std::fmt::{Display, Write};
 
 use super::reply::{Body, Response};
-use super::route::{MALFORMED, ROUTES, UNMATCHED};
+use super::routes::{MALFORMED, ROUTES, UNMATCHED};
+use super::service::{Service, Step};
+use super::wire::Request;
 use crate::membership::RosterStatus;
 use crate::metrics::{Histogram, Metrics};
 use crate::node::{Client, DiskHealth, Phase, Status};
@@ -13,7 +15,8 @@ const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All that this node counts and knows, from memory alone: a disk that hangs is to be seen here, not
 /// to be waited for.
-pub(super) fn page(client: &Client) -> Response {
+pub(super) fn page(service: &Service, _: &str, _: &Request) -> Step {
+    let client = &service.client;
     let (applied, meta) = client.applied();
     let mut page = Page(String::with_capacity(8 * 1024));
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
@@ -29,7 +32,7 @@ pub(super) fn page(client: &Client) -> Response {
     counters(&mut page, &client.metrics);
     requests(&mut page, &client.metrics);
     let body = Body::Bytes(page.0.into());
-    Response { content_type: FORMAT, body, ..Response::new(200) }.at(applied)
+    Response { content_type: FORMAT, body, ..Response::new(200) }.at(applied).into()
 }
 
 fn raft(page: &mut Page, status: &Status) {

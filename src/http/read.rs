@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::query;
 use super::reply::{Problem, Response};
-use super::route::{Service, Step, Then};
+use super::service::{Service, Step, Then};
 use super::wire::Request;
 use super::{admin, links};
 use crate::error::Reason;

@@ -19,6 +19,7 @@
 
 mod command;
 mod digest;
+pub mod kv;
 mod ledger;
 mod links;
 mod meta;

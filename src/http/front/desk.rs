@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::http::reply::Response;
-use crate::http::route::Resume;
+use crate::http::service::Resume;
 use crate::http::wire::{Clock, Request};
 use crate::http::{Service, Step};
 use crate::ids::Ticket;

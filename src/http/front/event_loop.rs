@@ -20,7 +20,7 @@ use super::connection::{Connection, Turn};
 use super::desk::{Desk, Place};
 use super::mio::{Acceptor, PAUSE};
 use super::slab::Slab;
-use crate::http::route;
+use crate::http::routes;
 use crate::http::wire::Decoder;
 use crate::node::{Completion, Sink};
 
@@ -238,7 +238,7 @@ impl EventLoop {
         self.next_id += 1;
         let slot = self.connections.insert_with(|slot| {
             let place = Place { slot, connection, answer: 0 };
-            Connection::new(stream, place, Decoder::new(route::limits()), now)
+            Connection::new(stream, place, Decoder::new(routes::limits()), now)
         });
         let stream = self.connections.get_mut(slot).expect("it was just put there").stream();
         let interest = Interest::READABLE | Interest::WRITABLE;

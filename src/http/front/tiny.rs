@@ -17,7 +17,8 @@ use tiny_http::Server;
 
 use super::{FrontHandle, Patience};
 use crate::http::reply::Response;
-use crate::http::route::{self, Resume};
+use crate::http::routes;
+use crate::http::service::Resume;
 use crate::http::wire::{Clock, Exchange, Framing, Head, Request, WireError, encode};
 use crate::http::{Service, Step};
 use crate::ids::Ticket;
@@ -155,7 +156,7 @@ impl Worker {
 /// The request by our own rules. The library has already decided where its body ends, so one whose
 /// length is in doubt is refused, though the connection cannot be closed from here.
 fn translate(foreign: &mut tiny_http::Request) -> Result<Request, WireError> {
-    let limits = route::limits();
+    let limits = routes::limits();
     let mut bytes = format!(
         "{} {} HTTP/{}.{}\r\n",
         foreign.method(),

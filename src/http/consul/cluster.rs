@@ -1,20 +1,16 @@
-//! The paths under `/v1` that look at and manage the cluster, in the shapes of Consul's HTTP API, so
-//! that its clients and dashboards can be pointed here.
-//!
-//! Differences: without a leader the answer is 503 and `Retry-After`, not 500; and
-//! `X-Consul-LastContact` is only sent by the leader, because nobody else knows it exactly.
+//! Looking at and managing the cluster, as Consul's dashboards and scripts do it.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::query;
-use super::reply::{JSON, Response, Value, retry_after};
-use super::route::{Service, Step, Then};
-use super::wire::Request;
-use crate::error::{Certainty, Reason};
+use super::{json, refusal};
+use crate::http::query;
+use crate::http::reply::Value;
+use crate::http::service::{Service, Step, Then};
+use crate::http::wire::Request;
 use crate::membership::{RosterEntry, RosterStatus};
-use crate::node::{Ask, Completion, Outcome, Status};
+use crate::node::{Ask, Status};
 
 /// Version of the Raft protocol that Consul's clients expect to be told.
 const RAFT_PROTOCOL: &str = "3";
@@ -37,11 +33,11 @@ struct Member<'a> {
 }
 
 /// `GET /v1/agent/members`: the roster.
-pub(super) fn members(service: &Service, request: &Request) -> Response {
+pub(in crate::http) fn members(service: &Service, _: &str, request: &Request) -> Step {
     let roster = service.client.roster.current();
     let status = service.client.status();
     let members: Vec<_> = roster.iter().map(|entry| member(entry, &status)).collect();
-    json(&members, request)
+    json(&members, request).into()
 }
 
 fn member<'a>(entry: &'a RosterEntry, status: &Status) -> Member<'a> {
@@ -91,16 +87,16 @@ fn split_address(address: &str) -> (&str, u16) {
 }
 
 /// `GET /v1/status/leader`: the leader's peer address, empty when there is none.
-pub(super) fn leader(service: &Service, request: &Request) -> Response {
+pub(in crate::http) fn leader(service: &Service, _: &str, request: &Request) -> Step {
     let status = service.client.status();
-    json(&status.leader_member().map_or("", |member| &member.peer), request)
+    json(&status.leader_member().map_or("", |member| &member.peer), request).into()
 }
 
 /// `GET /v1/status/peers`: the peer addresses of the configuration.
-pub(super) fn peers(service: &Service, request: &Request) -> Response {
+pub(in crate::http) fn peers(service: &Service, _: &str, request: &Request) -> Step {
     let status = service.client.status();
     let peers: Vec<_> = status.members.iter().map(|member| &member.peer).collect();
-    json(&peers, request)
+    json(&peers, request).into()
 }
 
 #[derive(Serialize)]
@@ -125,7 +121,7 @@ struct Server<'a> {
 }
 
 /// `GET /v1/operator/raft/configuration`: who votes.
-pub(super) fn configuration(service: &Service, request: &Request) -> Response {
+pub(in crate::http) fn configuration(service: &Service, _: &str, request: &Request) -> Step {
     let status = service.client.status();
     let servers = status.members.iter().map(|member| Server {
         id: member.id.to_string(),
@@ -143,11 +139,11 @@ pub(super) fn configuration(service: &Service, request: &Request) -> Response {
         .header("X-Consul-Index", Value::Number(status.configuration_index.max(1)))
         .with("X-Consul-KnownLeader", known)
         .with("X-Consul-Effective-Consistency", if leads { "leader" } else { "stale" });
-    if leads { response.with("X-Consul-LastContact", "0") } else { response }
+    if leads { response.with("X-Consul-LastContact", "0").into() } else { response.into() }
 }
 
 /// `PUT /v1/operator/raft/transfer-leader`: hands leadership over, to `?id=` or to the best.
-pub(super) fn transfer(service: &Service, request: &Request) -> Step {
+pub(in crate::http) fn transfer(service: &Service, _: &str, request: &Request) -> Step {
     let target = match query::value(request.query(), "id") {
         None => None,
         Some(id) => match id.parse() {
@@ -160,7 +156,7 @@ pub(super) fn transfer(service: &Service, request: &Request) -> Step {
 }
 
 /// `DELETE /v1/operator/raft/peer`: takes the member `?id=` or `?address=` out of the cluster.
-pub(super) fn remove_peer(service: &Service, request: &Request) -> Step {
+pub(in crate::http) fn remove_peer(service: &Service, _: &str, request: &Request) -> Step {
     let id = query::value(request.query(), "id");
     let address = query::value(request.query(), "address");
     let status = service.client.status();
@@ -179,41 +175,7 @@ pub(super) fn remove_peer(service: &Service, request: &Request) -> Step {
 }
 
 /// `PUT /v1/agent/leave`: takes this node out of the cluster, after which it stops.
-pub(super) fn leave(service: &Service) -> Step {
+pub(in crate::http) fn leave(service: &Service, _: &str, _: &Request) -> Step {
     let own = service.client.status().id;
     Step::park(Ask::Remove(own), service.options.request_timeout, Then::ConsulDone(""))
-}
-
-/// The answer to a transfer or a removal.
-pub(super) fn done(body: &'static str, completion: &Completion) -> Step {
-    let response = match &completion.outcome {
-        Outcome::Failed(failure) => {
-            let text = failure.to_string();
-            match (failure.certainty, &failure.reason) {
-                (Certainty::Unknown, _) => refusal(504, &text),
-                (Certainty::NotApplied, Reason::Refused(_)) => refusal(500, &text),
-                (Certainty::NotApplied, Reason::DiskFull) => refusal(507, &text),
-                (Certainty::NotApplied, _) => refusal(503, &text),
-            }
-        }
-        Outcome::Done | Outcome::Readable | Outcome::Written(_) => {
-            let response = Response::text(200, body);
-            Response { content_type: JSON, ..response }
-        }
-    };
-    response.at(completion.index).into()
-}
-
-/// A refusal as Consul's clients expect it, in plain text.
-pub(super) fn refusal(status: u16, text: &str) -> Response {
-    let response = Response::text(status, format!("{text}\n"));
-    match retry_after(status) {
-        Some(seconds) => response.with("Retry-After", seconds),
-        None => response,
-    }
-}
-
-fn json(value: &impl Serialize, request: &Request) -> Response {
-    Response::json(200, value, query::flag(request.query(), "pretty"))
-        .with("X-Consul-Default-ACL-Policy", "allow")
 }

@@ -1,8 +1,9 @@
 //! From requests to answers: the one seam between the fronts and everything that can be asked.
 //!
-//! [`ROUTES`] is the whole surface. A front hands each request to [`Service::call`] and gets a
-//! [`Step`]: an answer, or a question to the raft thread, with what to do when its completion comes
-//! ([`Service::resume`]). So no request ever holds a thread, and both fronts behave the same.
+//! A front hands each request to [`Service::call`], which finds its handler in the table
+//! ([`ROUTES`]), and gets a [`Step`]: an answer, or a question to the raft thread, with what to do when
+//! its completion comes ([`Service::resume`]). So no request ever holds a thread, and both fronts
+//! behave the same.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,146 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::read::{Read, Waiting};
 use super::reply::{Problem, Response};
-use super::wire::{Limits, Method, Request, WireError};
-use super::{admin, consul, links, prometheus};
+use super::routes::{Found, MALFORMED, Needs, ROUTES, Route, UNMATCHED, allow, find};
+use super::wire::{Request, WireError};
+use super::{consul, links};
 use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
 use crate::node::{self, Ask, Client, Completion, Outcome, Phase, Status};
-use crate::state::{URL_LEN_MAX, is_reserved};
-
-/// One line of the table: a path, the methods that this handler takes, the handler.
-#[derive(Clone, Copy, Debug)]
-pub struct Route {
-    /// The path; `{key}` stands for a single part that is not reserved.
-    pub path: &'static str,
-    /// Methods; the first one names the route in metrics.
-    pub methods: &'static [Method],
-    needs: Needs,
-    handler: Handler,
-}
-
-/// What a node must have to answer; each needs what those before it need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Needs {
-    /// Nothing: it is about the node itself.
-    Nothing,
-    /// A place in a cluster.
-    Membership,
-    /// A state that can be trusted.
-    State,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Handler {
-    Usage,
-    Create,
-    Follow,
-    Live,
-    Ready,
-    Metrics,
-    Status,
-    Scrub,
-    AskScrub,
-    Robots,
-    Members,
-    Leader,
-    Peers,
-    Configuration,
-    Transfer,
-    RemovePeer,
-    Leave,
-}
-
-use Method::{Delete, Get, Head, Post, Put};
-
-const fn always(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, needs: Needs::Nothing, handler }
-}
-
-const fn member(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, needs: Needs::Membership, handler }
-}
-
-const fn state(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, needs: Needs::State, handler }
-}
-
-/// Everything that can be asked.
-pub const ROUTES: [Route; 17] = [
-    state("/", &[Put, Post], Handler::Create),
-    always("/", &[Get, Head], Handler::Usage),
-    state(KEY, &[Get, Head], Handler::Follow),
-    always("/livez", &[Get, Head], Handler::Live),
-    always("/readyz", &[Get, Head], Handler::Ready),
-    always("/metrics", &[Get, Head], Handler::Metrics),
-    always("/robots.txt", &[Get, Head], Handler::Robots),
-    always("/api/status", &[Get, Head], Handler::Status),
-    always("/api/scrub", &[Get, Head], Handler::Scrub),
-    state("/api/scrub", &[Post], Handler::AskScrub),
-    member("/v1/agent/members", &[Get, Head], Handler::Members),
-    always("/v1/status/leader", &[Get, Head], Handler::Leader),
-    always("/v1/status/peers", &[Get, Head], Handler::Peers),
-    member("/v1/operator/raft/configuration", &[Get, Head], Handler::Configuration),
-    member("/v1/operator/raft/transfer-leader", &[Put, Post], Handler::Transfer),
-    member("/v1/operator/raft/peer", &[Delete], Handler::RemovePeer),
-    member("/v1/agent/leave", &[Put], Handler::Leave),
-];
-
-const KEY: &str = "/{key}";
-
-/// Requests to paths that are in no route are counted under this number,
-pub const UNMATCHED: usize = ROUTES.len();
-/// and what was no request at all under this.
-pub const MALFORMED: usize = ROUTES.len() + 1;
-
-/// Bytes of a body that is not a URL's: a margin for white space around it, and for what nobody reads.
-const BODY_MAX: usize = 2 * URL_LEN_MAX;
-
-/// What the fronts let a client send.
-#[must_use]
-pub fn limits() -> Limits {
-    // One bound for all routes there are: the longest thing anybody may send is a URL.
-    Limits {
-        head_max: Limits::HEAD_MAX,
-        target_max: Limits::TARGET_MAX,
-        body_max: |_method, _path| BODY_MAX,
-    }
-}
-
-/// Which route takes a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found<'a> {
-    /// This one, with the path's variable part.
-    Route(usize, &'a str),
-    /// The path exists, with other methods.
-    WrongMethod,
-    /// There is no such path.
-    Nothing,
-}
-
-fn find(method: Method, path: &str) -> Found<'_> {
-    let part = path.strip_prefix('/').unwrap_or(path);
-    let is_key = !part.is_empty() && !part.contains('/') && !is_reserved(part);
-    let pattern = if is_key { KEY } else { path };
-    let mut found = Found::Nothing;
-    for (number, route) in ROUTES.iter().enumerate() {
-        if route.path == pattern {
-            if route.methods.contains(&method) {
-                return Found::Route(number, part);
-            }
-            found = Found::WrongMethod;
-        }
-    }
-    found
-}
-
-/// The methods that a path takes, as the `Allow` header lists them.
-fn allow(path: &str) -> String {
-    let takes = |method: &Method| matches!(find(*method, path), Found::Route(..));
-    let names: Vec<_> =
-        [Get, Head, Put, Post, Delete].iter().filter(|it| takes(it)).map(|it| it.name()).collect();
-    names.join(", ")
-}
 
 /// What the handlers may take their time for.
 #[derive(Clone, Copy, Debug)]
@@ -328,29 +195,10 @@ impl Service {
     }
 
     fn dispatch(&self, route: &Route, part: &str, request: &Request) -> Step {
-        let status = self.client.status();
-        if let Some(why) = lacks(route.needs, &status) {
+        if let Some(why) = lacks(route.needs, &self.client.status()) {
             return unavailable(request, &why);
         }
-        match route.handler {
-            Handler::Usage => links::usage(request).into(),
-            Handler::Create => links::create(self, request),
-            Handler::Follow => links::follow(self, &status, part, request),
-            Handler::Live => Response::text(200, "ok\n").into(),
-            Handler::Ready => admin::ready(self, request).into(),
-            Handler::Metrics => prometheus::page(&self.client).into(),
-            Handler::Status => admin::status(self, request),
-            Handler::Scrub => admin::scrub(self, request).into(),
-            Handler::AskScrub => admin::ask_scrub(self, request).into(),
-            Handler::Robots => Response::text(200, "User-agent: *\nDisallow: /\n").into(),
-            Handler::Members => consul::members(self, request).into(),
-            Handler::Leader => consul::leader(self, request).into(),
-            Handler::Peers => consul::peers(self, request).into(),
-            Handler::Configuration => consul::configuration(self, request).into(),
-            Handler::Transfer => consul::transfer(self, request),
-            Handler::RemovePeer => consul::remove_peer(self, request),
-            Handler::Leave => consul::leave(self),
-        }
+        (route.handler)(self, part, request)
     }
 
     fn finish(&self, number: usize, step: Step) -> Step {
@@ -430,5 +278,3 @@ fn unavailable(request: &Request, why: &str) -> Step {
         Problem::unavailable(why).into()
     }
 }
-
-const _: () = assert!(MALFORMED < crate::metrics::HttpRequests::ROUTES_MAX);

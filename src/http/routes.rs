@@ -1,0 +1,156 @@
+//! The whole surface in one table: which paths there are, and who answers them.
+
+use super::service::{Service, Step};
+use super::wire::{Limits, Method, Request};
+use super::{admin, backup, consul, kv, links, openapi, prometheus};
+use crate::metrics::HttpRequests;
+use crate::state::{URL_LEN_MAX, is_reserved};
+
+/// One line of the table: a path, the methods that this handler takes, the handler.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// The path. Its last part may be variable: `{name}` stands for a single part that is not empty
+    /// (and at the root not reserved), `{name*}` for all that follows, slashes included, or nothing.
+    pub path: &'static str,
+    /// Methods; the first one names the route in metrics.
+    pub methods: &'static [Method],
+    pub(super) needs: Needs,
+    pub(super) handler: Handler,
+}
+
+/// Answers a request, given the variable part of its path as it was sent: not decoded.
+type Handler = fn(&Service, &str, &Request) -> Step;
+
+/// What a node must have to answer; each needs what those before it need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    /// Nothing: it is about the node itself.
+    Nothing,
+    /// A place in a cluster.
+    Membership,
+    /// A state that can be trusted.
+    State,
+}
+
+use Method::{Delete, Get, Head, Post, Put};
+
+const fn always(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
+    Route { path, methods, needs: Needs::Nothing, handler }
+}
+
+const fn member(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
+    Route { path, methods, needs: Needs::Membership, handler }
+}
+
+const fn state(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
+    Route { path, methods, needs: Needs::State, handler }
+}
+
+/// Everything that can be asked.
+pub const ROUTES: &[Route] = &[
+    state("/", &[Put, Post], links::create),
+    always("/", &[Get, Head], links::usage),
+    state("/{key}", &[Get, Head], links::follow),
+    always("/livez", &[Get, Head], admin::live),
+    always("/readyz", &[Get, Head], admin::ready),
+    always("/metrics", &[Get, Head], prometheus::page),
+    always("/robots.txt", &[Get, Head], admin::robots),
+    always("/openapi.json", &[Get, Head], openapi::document),
+    always("/api/status", &[Get, Head], admin::status),
+    always("/api/scrub", &[Get, Head], admin::scrub),
+    state("/api/scrub", &[Post], admin::ask_scrub),
+    state("/api/kv", &[Get, Head], kv::list),
+    state("/api/kv/{key*}", &[Get, Head], kv::get),
+    state("/api/kv/{key*}", &[Put], kv::put),
+    state("/api/kv/{key*}", &[Delete], kv::delete),
+    state("/v1/kv/{key*}", &[Get, Head], consul::kv::get),
+    state("/v1/kv/{key*}", &[Put], consul::kv::put),
+    state("/v1/kv/{key*}", &[Delete], consul::kv::delete),
+    state("/v1/txn", &[Put], consul::txn::run),
+    state("/v1/session/create", &[Put], consul::session::create),
+    state("/v1/session/destroy/{id}", &[Put], consul::session::destroy),
+    state("/v1/session/renew/{id}", &[Put], consul::session::renew),
+    state("/v1/session/info/{id}", &[Get, Head], consul::session::info),
+    state("/v1/session/list", &[Get, Head], consul::session::list),
+    state("/v1/session/node/{node}", &[Get, Head], consul::session::of_node),
+    state("/v1/snapshot", &[Get], backup::save),
+    state("/v1/snapshot", &[Put], backup::restore),
+    member("/v1/agent/members", &[Get, Head], consul::cluster::members),
+    member("/v1/agent/self", &[Get, Head], consul::agent::own),
+    member("/v1/agent/join/{address}", &[Put], consul::agent::join),
+    member("/v1/agent/force-leave/{node}", &[Put], consul::agent::force_leave),
+    member("/v1/agent/leave", &[Put], consul::cluster::leave),
+    always("/v1/status/leader", &[Get, Head], consul::cluster::leader),
+    always("/v1/status/peers", &[Get, Head], consul::cluster::peers),
+    member("/v1/operator/raft/configuration", &[Get, Head], consul::cluster::configuration),
+    member("/v1/operator/raft/transfer-leader", &[Put, Post], consul::cluster::transfer),
+    member("/v1/operator/raft/peer", &[Delete], consul::cluster::remove_peer),
+    member("/v1/operator/autopilot/health", &[Get, Head], consul::agent::health),
+    member("/v1/operator/autopilot/configuration", &[Get, Head], consul::agent::autopilot),
+];
+
+/// Requests to paths that are in no route are counted under this number,
+pub const UNMATCHED: usize = ROUTES.len();
+/// and what was no request at all under this.
+pub const MALFORMED: usize = ROUTES.len() + 1;
+
+const _: () = assert!(MALFORMED < HttpRequests::ROUTES_MAX);
+
+/// Bytes of a body that is not a URL's: a margin for white space around it, and for what nobody reads.
+const BODY_MAX: usize = 2 * URL_LEN_MAX;
+
+/// What the fronts let a client send.
+#[must_use]
+pub fn limits() -> Limits {
+    // One bound for all routes there are: the longest thing anybody may send is a URL.
+    Limits {
+        head_max: Limits::HEAD_MAX,
+        target_max: Limits::TARGET_MAX,
+        body_max: |_method, _path| BODY_MAX,
+    }
+}
+
+/// Which route takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    /// This one, with the path's variable part.
+    Route(usize, &'a str),
+    /// The path exists, with other methods.
+    WrongMethod,
+    /// There is no such path.
+    Nothing,
+}
+
+pub(super) fn find(method: Method, path: &str) -> Found<'_> {
+    let mut found = Found::Nothing;
+    for (number, route) in ROUTES.iter().enumerate() {
+        if let Some(part) = fits(route.path, path) {
+            if route.methods.contains(&method) {
+                return Found::Route(number, part);
+            }
+            found = Found::WrongMethod;
+        }
+    }
+    found
+}
+
+/// The variable part of a path that fits a pattern; empty when the pattern has none.
+fn fits<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let Some((fixed, variable)) = pattern.split_once('{') else {
+        return (pattern == path).then_some("");
+    };
+    let part = path.strip_prefix(fixed)?;
+    if variable.ends_with("*}") {
+        return Some(part);
+    }
+    let is_part = !part.is_empty() && !part.contains('/');
+    (is_part && !(fixed == "/" && is_reserved(part))).then_some(part)
+}
+
+/// The methods that a path takes, as the `Allow` header lists them.
+pub(super) fn allow(path: &str) -> String {
+    let takes = |method: &Method| matches!(find(*method, path), Found::Route(..));
+    let names: Vec<_> =
+        [Get, Head, Put, Post, Delete].iter().filter(|it| takes(it)).map(|it| it.name()).collect();
+    names.join(", ")
+}
