@@ -15,9 +15,11 @@ mod listing;
 mod options;
 mod reading;
 pub(super) mod session;
+mod session_body;
 mod shapes;
 pub(super) mod txn;
 mod txn_body;
+mod txn_read;
 mod writing;
 
 use serde::Serialize;
