@@ -233,8 +233,8 @@ impl Applier {
     fn publish(&mut self) -> Result<(), Trouble> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let applied = state.summary().applied;
-        let summary = state.summary_bytes();
-        state.table_mut().publish(applied, summary);
+        let standing = state.standing_bytes();
+        state.table_mut().publish(applied, standing);
         self.applied.store(applied, Ordering::Release);
         self.maintain()
     }
