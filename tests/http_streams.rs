@@ -322,7 +322,11 @@ fn endless_answers_leave_others_their_turn() {
         .map(|_| {
             let mut client = api.connect();
             client.send(get("/stream/endless").replace("Host: h", "Host: h\r\nConnection: close"));
-            std::thread::spawn(move || client.rest())
+            std::thread::spawn(move || {
+                client.head();
+                while client.chunk().is_some() {}
+                client.expect_end();
+            })
         })
         .collect();
     // If one of them kept its loop to itself, nobody would ever be answered.
@@ -335,8 +339,7 @@ fn endless_answers_leave_others_their_turn() {
     }
     probe.pieces.store(0, SeqCst);
     for reader in readers {
-        let (body, _) = reader.join().unwrap();
-        assert!(body.ends_with(b"\r\n0\r\n\r\n"));
+        reader.join().unwrap();
     }
 }
 
