@@ -20,9 +20,9 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Command, State};
+use bowline::state::{At, Changes, Command, Standing, State, VERSION_KV};
 use bowline::storage::Store;
-use bowline::watch::Watches;
+use bowline::watch::{self, Watches};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
@@ -65,6 +65,7 @@ struct Mind {
     mood: Mood,
     deaf: bool,
     state: State<Store>,
+    watches: Watches,
     /// Links made elsewhere, which arrive here with the next read index.
     elsewhere: Vec<Bytes>,
     /// What was asked and not answered yet.
@@ -72,12 +73,22 @@ struct Mind {
     /// What was asked for besides writes and reads.
     pub log: Vec<String>,
     seq: u64,
+    /// Time that has passed without anything being written.
+    passed_ms: u64,
 }
 
 impl Node {
     pub fn start(options: Options) -> Self {
-        let node = Self::start_unborn(options);
-        node.mind.lock().open_session();
+        Self::start_with_watches(options, 10_000)
+    }
+
+    /// A node on which only so many clients may wait for changes.
+    pub fn start_with_watches(options: Options, watches_max: usize) -> Self {
+        let node = Self::unborn(options, watches_max);
+        let mut mind = node.mind.lock();
+        mind.raise_version();
+        mind.open_session();
+        drop(mind);
         node
     }
 
@@ -90,6 +101,10 @@ impl Node {
 
     /// A node that has applied nothing yet.
     pub fn start_unborn(options: Options) -> Self {
+        Self::unborn(options, 10_000)
+    }
+
+    fn unborn(options: Options, watches_max: usize) -> Self {
         let (sender, requests) = crossbeam_channel::bounded(1024);
         let (store, views) = Store::in_memory();
         let status = Arc::new(RwLock::new(Arc::new(status_of_three())));
@@ -97,7 +112,7 @@ impl Node {
         roster.publish(roster_of_three(), Bytes::new());
         let completions = Completions::default();
         let metrics = Arc::new(Metrics::default());
-        let watches = Watches::new(completions.clone(), 10_000, Arc::clone(&metrics));
+        let watches = Watches::new(completions.clone(), watches_max, Arc::clone(&metrics));
         let client = Client::new(
             sender,
             views,
@@ -105,16 +120,18 @@ impl Node {
             roster.clone(),
             completions.clone(),
             Arc::clone(&metrics),
-            watches,
+            watches.clone(),
         );
         let mind = Mind {
             mood: Mood::Fine,
             deaf: false,
             state: State::new(store, ClusterId::default()),
+            watches,
             elsewhere: Vec::new(),
             kept: Vec::new(),
             log: Vec::new(),
             seq: 0,
+            passed_ms: 0,
         };
         let mind = Arc::new(Mutex::new(mind));
         let service = Service::new(client, options);
@@ -167,6 +184,28 @@ impl Node {
     /// What was asked for besides writes and reads.
     pub fn log(&self) -> Vec<String> {
         self.mind.lock().log.clone()
+    }
+
+    /// Does a command on this node, behind the back of HTTP.
+    pub fn command(&self, command: &Command) -> bowline::state::Reply {
+        self.mind.lock().apply(&command.encode())
+    }
+
+    /// Lets so much time pass, and what is due end.
+    pub fn pass(&self, ms: u64) {
+        self.mind.lock().pass(ms);
+    }
+
+    /// The state's standing.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.mind.lock().state.meta())
+    }
+
+    /// Waits until so many clients wait for changes.
+    pub fn wait_until_watched(&self, count: usize) {
+        while self.service.client().watches.len() != count {
+            std::thread::yield_now();
+        }
     }
 
     pub fn applied(&self) -> u64 {
@@ -251,6 +290,22 @@ impl Mind {
         }
     }
 
+    fn raise_version(&mut self) {
+        let command = Command::RaiseVersion { version: VERSION_KV }.encode();
+        self.step(WriteId { session: 0, seq: 0, floor: 0 }, &command);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.passed_ms += ms;
+        while self.state.next_expiry().is_some_and(|at| at <= self.next_clock_ms()) {
+            self.step(WriteId { session: 0, seq: 0, floor: 0 }, &Command::Expire.encode());
+        }
+    }
+
+    fn next_clock_ms(&self) -> u64 {
+        (self.state.summary().applied + 1) * 10 + self.passed_ms
+    }
+
     fn open_session(&mut self) {
         let command = Command::RegisterSession { node: 1, nonce: 7 }.encode();
         self.step(WriteId { session: 0, seq: 7, floor: 0 }, &command);
@@ -258,15 +313,19 @@ impl Mind {
 
     fn apply(&mut self, command: &[u8]) -> bowline::state::Reply {
         self.seq += 1;
-        self.step(WriteId { session: 1, seq: self.seq, floor: self.seq }, command)
+        self.step(WriteId { session: 2, seq: self.seq, floor: self.seq }, command)
     }
 
     fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
         let index = self.state.summary().applied + 1;
-        let at = At { index, term: 3, clock_ms: index * 10, wall_ms: 0 };
+        let at = At { index, term: 3, clock_ms: self.next_clock_ms(), wall_ms: 0 };
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
+        self.watches.changed(&match self.state.take_changes() {
+            Changes::Rows(rows) => watch::Changes::Rows(rows),
+            Changes::All => watch::Changes::All,
+        });
         reply
     }
 }
@@ -392,7 +451,10 @@ pub struct Wire {
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    /// The body as text, with replacements where it is none.
     pub body: String,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -425,13 +487,22 @@ impl Wire {
     }
 
     pub fn ask_with(&mut self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+        self.ask_bytes(method, target, headers, body.as_bytes())
+    }
+
+    pub fn ask_bytes(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
+        self.start(method, target, headers, body);
+        self.answer_to(method)
+    }
+
+    /// Sends a request whose answer will be asked for later.
+    pub fn start(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) {
         let length = match body.len() {
             0 => String::new(),
             length => format!("Content-Length: {length}\r\n"),
         };
         let lines = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{headers}{length}");
-        self.send(format!("{lines}\r\n{body}"));
-        self.answer_to(method)
+        self.send([format!("{lines}\r\n").as_bytes(), body].concat());
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -463,17 +534,13 @@ impl Wire {
             .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line}")))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut answer = Answer { status, headers, body: String::new() };
-        if method == "HEAD" || matches!(status, 100 | 204 | 304) {
-            return answer;
-        }
-        if answer.header("Transfer-Encoding") == Some("chunked") {
-            while let Some(chunk) = self.chunk() {
-                answer.body.push_str(str::from_utf8(&chunk).unwrap());
-            }
-        } else {
-            let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
-            answer.body = String::from_utf8(self.take(length)).unwrap();
+        let mut answer = Answer { status, headers, body: String::new(), bytes: Vec::new() };
+        if method != "HEAD" && status != 100 && status != 204 && status != 304 {
+            answer.bytes = match answer.header("Content-Length") {
+                Some(length) => self.take(length.parse().unwrap()),
+                None => self.take_chunks(),
+            };
+            answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         }
         answer
     }
@@ -510,6 +577,11 @@ impl Wire {
             assert!(self.fill(), "the body broke off");
         }
         self.buffer.drain(..length).collect()
+    }
+
+    /// A body in chunks.
+    fn take_chunks(&mut self) -> Vec<u8> {
+        std::iter::from_fn(|| self.chunk()).flatten().collect()
     }
 
     /// Waits for the server's end of the stream, and for nothing before it.
