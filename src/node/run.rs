@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::raft::MemberInfo;
 use crate::snapshot;
 use crate::storage::{DataDir, Identity, StateDir, StoreOptions, Views};
-use crate::transport::{self, Hello, Inbound, Purpose};
+use crate::transport::{self, Features, Hello, Inbound, Purpose};
 use crate::watch::Watches;
 
 /// Requests of clients that may wait for the raft thread.
@@ -156,6 +156,7 @@ impl<'a> Node<'a> {
         let (transport, transport_thread) = transport::start(
             transport::Config {
                 identity: wire_identity(data.identity(), boot_nonce),
+                features: Features::knowing(1),
                 guest_inbox: guests_in,
                 state_inbox: states_in,
             },

@@ -6,9 +6,15 @@
 
 pub(super) mod agent;
 pub(super) mod cluster;
+mod duration;
+mod fields;
+mod json;
 pub(super) mod kv;
+mod options;
 pub(super) mod session;
+mod shapes;
 pub(super) mod txn;
+mod txn_body;
 
 use serde::Serialize;
 
