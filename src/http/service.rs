@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::read::{Read, Waiting};
+use super::read::Reading;
 use super::reply::{Problem, Response};
 use super::routes::{Found, MALFORMED, Needs, ROUTES, Route, UNMATCHED, allow, find};
 use super::wire::{Request, WireError};
@@ -73,16 +73,8 @@ pub struct Resume {
 pub(super) enum Then {
     /// Tell the key of a new link.
     Created,
-    /// Read, now that the state is fresh or cannot be had fresher.
-    Read {
-        read: Read,
-        /// The state must have come this far.
-        min_index: u64,
-        /// Answer from what there is when freshness cannot be had.
-        lenient: bool,
-        /// Held while it waits.
-        _place: Waiting,
-    },
+    /// Go on with a read, now that the state is fresh or cannot be had fresher.
+    Read(Box<Reading>),
     /// Tell that it was done, in Consul's words.
     ConsulDone(&'static str),
 }
@@ -144,9 +136,7 @@ impl Service {
         let Resume { route, then } = resume;
         let step = match then {
             Then::Created => links::created(self, completion),
-            Then::Read { read, min_index, lenient, _place } => {
-                self.read_again(&read, min_index, lenient, &completion).into()
-            }
+            Then::Read(reading) => self.read_again(*reading, &completion),
             Then::ConsulDone(body) => consul::done(body, &completion),
         };
         self.finish(route, step)
