@@ -80,7 +80,7 @@ impl Freshness {
 pub(super) struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
-    fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+    pub(super) fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
         let place = Self(Arc::clone(count));
         (count.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
     }

@@ -5,6 +5,7 @@
 //! state; `?min_index=N` waits until that has come so far.
 
 use std::fmt::Debug;
+use std::time::Instant;
 
 use super::super::query;
 use super::super::read::Waiting;
@@ -27,28 +28,69 @@ pub(super) fn read(service: &Service, request: &Request, reading: Box<dyn Readin
         Ok(index) => index.unwrap_or(0),
         Err(problem) => return problem.into(),
     };
-    match query::value(request.query(), "consistency").as_deref() {
-        None | Some("linearizable") => {
-            let Some(place) = Waiting::take(&service.waiting, service.options.misses_max) else {
-                return Problem::unavailable("too many reads wait to be confirmed").into();
-            };
-            let then = Fresh { min_index, reading, _place: place };
-            Step::ask(Ask::ReadIndex, service.options.request_timeout, Box::new(then))
+    let confirm = match query::value(request.query(), "consistency").as_deref() {
+        None | Some("linearizable") => true,
+        Some("stale") => false,
+        Some(_) => {
+            return Problem::new(400, "consistency is either linearizable or stale").into();
         }
-        Some("stale") => at_least(service, min_index, reading),
-        Some(_) => Problem::new(400, "consistency is either linearizable or stale").into(),
+    };
+    let view = service.client.view();
+    if !confirm && view.applied() >= min_index {
+        return answer(service, &view, reading);
+    }
+    let Some(place) = Waiting::take(&service.waiting, service.options.misses_max) else {
+        return Problem::unavailable("too many reads wait for the state").into();
+    };
+    let until = Instant::now() + service.options.request_timeout;
+    let late = Box::new(Late { min_index, until, confirming: confirm, reading, _place: place });
+    if confirm { late.ask(Ask::ReadIndex) } else { late.ask(Ask::Applied(min_index)) }
+}
+
+/// A read that waits for the state.
+#[derive(Debug)]
+struct Late {
+    min_index: u64,
+    /// When it has waited long enough.
+    until: Instant,
+    /// It waits for a read index, and not for the state to come so far.
+    confirming: bool,
+    reading: Box<dyn Reading>,
+    /// Held while it waits.
+    _place: Waiting,
+}
+
+impl Late {
+    fn ask(self: Box<Self>, ask: Ask) -> Step {
+        let left = self.until.saturating_duration_since(Instant::now());
+        Step::ask(ask, left, self)
     }
 }
 
-/// Reads when the state has come so far.
-fn at_least(service: &Service, min_index: u64, reading: Box<dyn Reading>) -> Step {
-    let view = service.client.view();
-    if view.applied() < min_index {
-        let then = Reached { min_index, reading };
-        let timeout = service.options.request_timeout;
-        return Step::ask(Ask::Applied(min_index), timeout, Box::new(then));
+impl Continue for Late {
+    fn go_on(mut self: Box<Self>, service: &Service, completion: Completion) -> Step {
+        let view = service.client.view();
+        if let Outcome::Failed(failure) = completion.outcome {
+            let detail = match self.confirming {
+                true => format!(
+                    "a fresh read is not possible: {failure}; ?consistency=stale tells what this \
+                     node has"
+                ),
+                false => format!(
+                    "the state stands at index {}, and {} has not come: {failure}",
+                    view.applied(),
+                    self.min_index
+                ),
+            };
+            return Problem::unavailable(detail).with_leader(service.leader_url()).into();
+        }
+        if view.applied() < self.min_index {
+            self.confirming = false;
+            let index = self.min_index;
+            return self.ask(Ask::Applied(index));
+        }
+        answer(service, &view, self.reading)
     }
-    answer(service, &view, reading)
 }
 
 fn answer(service: &Service, view: &View, reading: Box<dyn Reading>) -> Step {
@@ -64,51 +106,5 @@ fn answer(service: &Service, view: &View, reading: Box<dyn Reading>) -> Step {
     match reading.read(service, view) {
         Step::Reply(response) => mark(response).into(),
         other => other,
-    }
-}
-
-/// A read that waits for a read index.
-#[derive(Debug)]
-struct Fresh {
-    min_index: u64,
-    reading: Box<dyn Reading>,
-    /// Held while it waits.
-    _place: Waiting,
-}
-
-impl Continue for Fresh {
-    fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
-        match completion.outcome {
-            Outcome::Failed(failure) => {
-                let detail = format!(
-                    "a fresh read is not possible: {failure}; ?consistency=stale tells what this \
-                     node has"
-                );
-                Problem::unavailable(detail).with_leader(service.leader_url()).into()
-            }
-            _ => at_least(service, self.min_index, self.reading),
-        }
-    }
-}
-
-/// A read that waits for an index.
-#[derive(Debug)]
-struct Reached {
-    min_index: u64,
-    reading: Box<dyn Reading>,
-}
-
-impl Continue for Reached {
-    fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
-        let view = service.client.view();
-        match completion.outcome {
-            Outcome::Failed(_) => Problem::unavailable(format!(
-                "the state of this node stands at index {}, and {} did not come in time",
-                view.applied(),
-                self.min_index
-            ))
-            .into(),
-            _ => answer(service, &view, self.reading),
-        }
     }
 }
