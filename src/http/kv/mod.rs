@@ -68,7 +68,7 @@ pub(in crate::http) fn delete(service: &Service, part: &str, request: &Request) 
 /// The numbers that a view was published with, and what they mean for its keys.
 fn standing(view: &View) -> Result<(Counters, Context), StoreError> {
     let standing = Standing::decode(view.meta()).map_err(|error| {
-        StoreError::Corrupt(format!("what a view was published with is damaged: {error}"))
+        StoreError::damaged(format!("what a view was published with is damaged: {error}"))
     })?;
     let kv = standing.kv;
     Ok((kv, Context { now_ms: kv.now(standing.summary.clock_ms), floor: kv.restored }))
