@@ -8,6 +8,8 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer as Writer};
 
+use crate::http::reply::{Body, JSON, Response};
+
 /// Appends a value to `out`, compact.
 ///
 /// # Panics
@@ -29,6 +31,12 @@ pub(super) fn document(value: &(impl Serialize + ?Sized), pretty: bool) -> Vec<u
     Indent::default().push(&compact, &mut out);
     out.push(b'\n');
     out
+}
+
+/// An answer of one document.
+pub(super) fn response(status: u16, value: &(impl Serialize + ?Sized), pretty: bool) -> Response {
+    let body = Body::Bytes(document(value, pretty).into());
+    Response { content_type: JSON, body, ..Response::new(status) }
 }
 
 /// Bytes as text, in which what is no UTF-8 is replaced byte by byte, as Go does, by U+FFFD.
