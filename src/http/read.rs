@@ -78,7 +78,7 @@ impl Freshness {
 
 /// A place among the reads that wait for a read index, given back when dropped.
 #[derive(Debug)]
-struct Waiting(Arc<AtomicUsize>);
+pub(super) struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
     pub(super) fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
