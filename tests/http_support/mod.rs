@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bowline::error::{Failure, Reason};
 use bowline::http::front::{FrontHandle, Patience, mio, tiny};
-use bowline::http::{Options, Service};
+use bowline::http::{Options, Route, Service};
 use bowline::ids::{ClusterId, WriteId};
 use bowline::membership::{Roster, RosterEntry, RosterStatus};
 use bowline::metrics::Metrics;
@@ -82,6 +82,13 @@ impl Node {
         mind.raise_version();
         mind.open_session();
         drop(mind);
+        node
+    }
+
+    /// A node that answers on other paths than the real one.
+    pub fn start_with_table(options: Options, table: &'static [Route]) -> Self {
+        let mut node = Self::start(options);
+        node.service = Service::with_table(node.service.client().clone(), options, table);
         node
     }
 
@@ -347,7 +354,7 @@ impl Api {
         Self::over(Node::start(options), front, patience)
     }
 
-    fn over(node: Node, front: Front, patience: Patience) -> Self {
+    pub fn over(node: Node, front: Front, patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let service = node.service.clone();
         let front = match front {
