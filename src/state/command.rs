@@ -1,4 +1,4 @@
-//! Commands and replies.
+//! Commands: what can be done to the state, and the bytes that say it.
 //!
 //! A command is what a log entry carries: the same bytes on every node, for ever. Four bytes of
 //! header, little-endian (kind, then version, each a `u16`), stand before a MessagePack body whose
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::VERSION;
-use super::kv::{KEY_LEN_MAX, KvReply, NewSession, OPS_MAX, Op, Session, SessionId};
+use super::kv::{KEY_LEN_MAX, NewSession, OPS_MAX, Op, SessionId};
 use super::restore::Restore;
 
 /// What can be done to the state.
@@ -73,63 +73,6 @@ pub enum Command {
 
 /// Bytes of the longest key that a client may put a write under.
 pub const ONCE_KEY_LEN_MAX: usize = 255;
-
-/// What a command says when it is applied: the same on every node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// The session's id.
-    Session(u64),
-    /// The link's key, and whether this command made it.
-    Link {
-        /// The short key.
-        key: String,
-        /// False when the URL stood already.
-        created: bool,
-    },
-    /// The write session is not known (any more): not applied.
-    UnknownSession,
-    /// The command's number is below the session's floor, or this is a late copy of a registration
-    /// that a newer one of the node has replaced: nobody waits for it, not applied.
-    Stale,
-    /// The client's key is known: this is what was said when it was used first. Nothing was done.
-    Replayed(Box<Reply>),
-    /// The client's key was used for another request: not applied.
-    KeyReused,
-    /// The digest of the whole state as of this entry.
-    Digest(u128),
-    /// What came of operations on keys.
-    Kv(KvReply),
-    /// The session is open.
-    SessionOpened {
-        /// Its id.
-        id: SessionId,
-        /// The revision that opened it.
-        revision: u64,
-    },
-    /// The session is not there any more.
-    SessionDestroyed {
-        /// Whether it was.
-        existed: bool,
-        /// The store's revision now.
-        revision: u64,
-    },
-    /// The session as it stands, now that it lives on; none when it is not there.
-    SessionRenewed(Option<Session>),
-    /// What was due has ended.
-    Expired {
-        /// So many things: sessions, keys, delays of locks.
-        count: u64,
-    },
-    /// The version that the cluster goes by.
-    Version(u32),
-    /// The rows are those of the backup.
-    Restored {
-        /// The store's revision now, above every one that this cluster or the backup had.
-        revision: u64,
-    },
-    /// The restore came too late: not applied.
-    RestoreLate,
-}
 
 /// These bytes are no command that this program could apply. The node that meets them in its log
 /// must stop; the node that is handed them by a client or a peer must refuse them.
@@ -382,103 +325,4 @@ fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, CommandError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn any_write() -> impl Strategy<Value = Command> {
-        any::<Vec<u8>>().prop_map(|url| Command::CreateLink { url: url.into() })
-    }
-
-    fn any_command() -> impl Strategy<Value = Command> {
-        let once = |(key, hash, command)| Command::Once { key, hash, command: Box::new(command) };
-        prop_oneof![
-            any::<(u64, u64)>().prop_map(|(node, nonce)| Command::RegisterSession { node, nonce }),
-            any_write(),
-            ("[!-~]{1,255}", any::<[u8; 32]>(), any_write()).prop_map(once),
-            Just(Command::TakeDigest),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_command_survives_its_bytes(command in any_command()) {
-            prop_assert_eq!(Command::decode(&command.encode()), Ok(command));
-        }
-
-        #[test]
-        fn random_bytes_never_panic(bytes in any::<Vec<u8>>()) {
-            let _ = Command::decode(&bytes);
-        }
-
-        #[test]
-        fn random_bodies_never_panic(kind in 1u8..=11, body in any::<Vec<u8>>()) {
-            let _ = Command::decode(&[&[kind, 0, 1, 0], &body[..]].concat());
-        }
-
-        #[test]
-        fn every_truncation_is_refused(command in any_command()) {
-            let bytes = command.encode();
-            for len in 0..bytes.len() {
-                prop_assert!(Command::decode(&bytes[..len]).is_err());
-            }
-        }
-    }
-
-    #[test]
-    fn an_unknown_kind_or_version_asks_for_an_upgrade() {
-        for header in [[99, 0, 1, 0], [2, 0, 2, 0], [0, 0, 0, 0]] {
-            let error = Command::decode(&header).unwrap_err();
-            assert!(matches!(error, CommandError::Unknown { .. }));
-            assert!(error.to_string().contains("upgrade this node"), "{error}");
-        }
-    }
-
-    fn once(key: &str, command: Command) -> Bytes {
-        Command::Once { key: key.into(), hash: [7; 32], command: Box::new(command) }.encode()
-    }
-
-    #[test]
-    fn only_a_write_stands_under_a_key_and_only_under_one() {
-        let link = || Command::CreateLink { url: "http://a/".into() };
-        assert!(Command::decode(&once("k", link())).is_ok());
-        assert!(Command::decode(&once(&"k".repeat(ONCE_KEY_LEN_MAX), link())).is_ok());
-        let twice = Command::decode(&once("k", link())).unwrap();
-        for (key, inner) in [
-            (String::new(), link()),
-            ("k".repeat(ONCE_KEY_LEN_MAX + 1), link()),
-            ("k".into(), twice),
-            ("k".into(), Command::TakeDigest),
-            ("k".into(), Command::RegisterSession { node: 1, nonce: 2 }),
-        ] {
-            let error = Command::decode(&once(&key, inner)).unwrap_err();
-            assert!(matches!(error, CommandError::Malformed(_)), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_write_under_a_key_asks_for_an_upgrade() {
-        let body =
-            OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: "\x63\0\x01\0".into() };
-        let error = Command::decode(&with_header(ONCE, &body)).unwrap_err();
-        assert_eq!(error, CommandError::Unknown { kind: 99, version: 1 });
-    }
-
-    #[test]
-    fn keys_around_keys_do_not_eat_up_the_stack() {
-        let mut bytes = Command::CreateLink { url: "http://a/".into() }.encode();
-        for _ in 0..1_000 {
-            let body = OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: bytes };
-            bytes = with_header(ONCE, &body);
-        }
-        assert!(matches!(Command::decode(&bytes), Err(CommandError::Malformed(_))));
-    }
-
-    #[test]
-    fn trailing_bytes_are_refused() {
-        let mut bytes = Command::RegisterSession { node: 1, nonce: 2 }.encode().to_vec();
-        bytes.push(0);
-        assert!(matches!(Command::decode(&bytes), Err(CommandError::Malformed(_))));
-    }
-}
+mod tests;

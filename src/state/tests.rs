@@ -1,13 +1,14 @@
-//! The state machine as a whole, and the bytes that must decode for ever.
+//! The state machine as a whole.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::ids::Id128;
-use crate::storage::{MemoryStore, Rows};
+use crate::storage::MemoryStore;
+
+mod formats;
 
 const CLUSTER: ClusterId = Id128([7; 16]);
 
@@ -162,7 +163,7 @@ fn taking_the_digest_changes_nothing_and_sees_everything() {
         other.apply_command(at(index), none, &take).unwrap()
     };
     assert_eq!(digest(|_| {}), reply);
-    let changes: [Change; 10] = [
+    let changes: [Change; 13] = [
         |state| state.apply_noop(at(9)),
         |state| state.meta.summary.revision += 1,
         |state| state.meta.summary.links += 1,
@@ -171,6 +172,9 @@ fn taking_the_digest_changes_nothing_and_sees_everything() {
         |state| state.meta.once.first += 1,
         |state| state.meta.once.next += 1,
         |state| state.meta.once.oldest_ms += 1,
+        |state| state.meta.kv.reaped += 1,
+        |state| state.meta.kv.clock_offset_ms -= 1,
+        |state| state.meta.kv.next_mark += 1,
         |state| state.meta.configuration_index += 1,
         |state| state.meta.configuration = "three nodes".into(),
     ];
@@ -314,104 +318,33 @@ proptest! {
     }
 }
 
-/// The bytes in `tests/data/v1/<name>`, which are what this version writes. Version 1 never changes:
-/// a test that fails here has found a change that would make old logs unreadable. With
-/// `BOWLINE_WRITE_V1=1` a file that does not exist yet is written; none is ever overwritten.
-fn v1(name: &str, written_now: &[u8]) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
-    if !path.exists() && std::env::var_os("BOWLINE_WRITE_V1").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, written_now).unwrap();
+#[test]
+fn the_clusters_version_rises_and_is_never_more_than_is_known() {
+    let raise = |version| Command::RaiseVersion { version }.encode();
+    let none = id(0, 0, 0);
+    let mut state = example_state();
+    assert_eq!(state.summary().cluster_version, 1);
+    for (index, version) in [(8, 2), (9, 1), (10, 2)] {
+        let said = state.apply_command(at(index), none, &raise(version));
+        assert_eq!(said, Ok(Reply::Version(2)), "and it never sinks");
     }
-    let bytes = v1_as_it_stands(name);
-    assert_eq!(bytes, written_now, "{name} is written differently now");
-    bytes
+    assert_eq!((state.summary().cluster_version, VERSION), (2, 2));
+    let error = state.apply_command(at(11), none, &raise(3)).unwrap_err();
+    assert_eq!(error, ApplyError::Command(CommandError::Newer(3)));
+
+    state.meta.summary.cluster_version = VERSION + 1;
+    let error = State::restore(MemoryStore::default(), &state.meta_bytes()).unwrap_err();
+    assert_eq!(error, MetaError::Version(VERSION + 1));
+    assert!(error.to_string().contains("upgrade this node"), "{error}");
 }
 
-/// The bytes in `tests/data/v1/<name>`, which newer programs of this version write with more in them.
-fn v1_as_it_stands(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
+/// A member that runs an older program can be sent the state until there are keys in it, which is not
+/// before every member runs a newer one.
 #[test]
-fn v1_commands_decode() {
-    for (name, command) in [
-        (
-            "command-register-session.bin",
-            Command::RegisterSession { node: 0x0102_0304, nonce: 0x1122_3344_5566_7788 },
-        ),
-        ("command-create-link.bin", Command::CreateLink { url: "https://example.com/".into() }),
-        (
-            "command-once.bin",
-            Command::Once {
-                key: "8e03978e-40d5".into(),
-                hash: [0xab; 32],
-                command: Box::new(Command::CreateLink { url: "https://example.com/".into() }),
-            },
-        ),
-        ("command-take-digest.bin", Command::TakeDigest),
-    ] {
-        let bytes = v1(name, &command.encode());
-        assert_eq!(Command::decode(&bytes), Ok(command));
-    }
-}
-
-#[test]
-fn v1_replies_decode() {
-    for (name, reply) in [
-        ("reply-session.bin", Reply::Session(300)),
-        ("reply-link.bin", link("DxFdsGK3", true)),
-        ("reply-unknown-session.bin", Reply::UnknownSession),
-        ("reply-stale.bin", Reply::Stale),
-        ("reply-replayed.bin", Reply::Replayed(Box::new(link("DxFdsGK3", true)))),
-        ("reply-key-reused.bin", Reply::KeyReused),
-        ("reply-digest.bin", Reply::Digest(u128::from_be_bytes(*b"0123456789abcdef"))),
-    ] {
-        let bytes = v1(name, &rmp_serde::to_vec(&reply).unwrap());
-        assert_eq!(rmp_serde::from_slice::<Reply>(&bytes).unwrap(), reply);
-    }
-}
-
-#[test]
-fn v1_rows_decode() {
-    for (name, link) in [
-        ("row-link-shared.bin", Link::Live("https://example.com/".into())),
-        ("row-link-gone.bin", Link::Gone),
-    ] {
-        let row = v1(name, &links::encode(&link, at(5)));
-        let mut rows = MemoryStore::default();
-        rows.put(b"\x01\0\0\0\0DxFdsGK3", row.into());
-        assert_eq!(lookup(&rows, "DxFdsGK3"), Ok(Some(link)));
-    }
-}
-
-#[test]
-fn v1_rows_of_keys_decode() {
-    let state = example_state_with_a_key();
-    let key_row = row_key(table::ONCE, b"a key");
-    let place_row = row_key(table::ONCE_ORDER, &0u64.to_be_bytes());
-    let mut rows = MemoryStore::default();
-    for (name, key) in [("row-once.bin", &key_row), ("row-once-order.bin", &place_row)] {
-        let row = state.table().get(key).unwrap().unwrap();
-        rows.put(key, v1(name, &row).into());
-    }
-    let kept = once::find(&rows, "a key", 1008, OnceLimits::DEFAULT).unwrap().unwrap();
-    assert_eq!(kept.answer(&[1; 32]), Reply::Replayed(Box::new(link("gZjRusQK", true))));
-}
-
-#[test]
-fn v1_meta_decodes() {
-    let meta = example_meta();
-    let bytes = v1("state-meta-once.bin", &meta.encode());
-    assert_eq!(Meta::decode(&bytes), Ok(meta));
-    let summary = Summary::decode(&bytes).unwrap();
-    assert_eq!((summary.applied, summary.links, summary.cluster), (8, 2, CLUSTER));
-}
-
-/// Written before clients could put writes under keys.
-#[test]
-fn v1_meta_without_keys_decodes() {
-    let bytes = v1_as_it_stands("state-meta.bin");
-    assert_eq!(Meta::decode(&bytes), Ok(example_state().meta));
+fn a_state_without_keys_is_written_as_it_was_before_there_were_any() {
+    let mut meta = example_meta();
+    let before = meta.encode();
+    meta.kv.last = 1;
+    assert!(meta.encode().len() > before.len() + 8);
+    assert_ne!(meta.digest(), example_meta().digest());
 }
