@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use crate::ids::Ticket;
 use crate::metrics::Metrics;
-use crate::state::Changes;
+pub use crate::state::Changes;
 use topics::Topics;
 
 /// What a watch is about.
