@@ -538,7 +538,6 @@ impl Wire {
                 None => self.take_chunks(),
             };
         }
-        answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         answer
     }
 
