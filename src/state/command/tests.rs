@@ -175,12 +175,6 @@ fn operations_that_no_row_could_hold_are_refused() {
     }
 }
 
-/// The longest row that can come of a key has a name that the store takes.
-#[test]
-fn the_longest_key_fits_into_every_row() {
-    assert!(KEY_LEN_EVER + 64 < crate::storage::KEY_BYTES_MAX);
-}
-
 #[test]
 fn a_version_to_come_asks_for_an_upgrade() {
     let error = Command::decode(&Command::RaiseVersion { version: VERSION + 1 }.encode());

@@ -121,6 +121,8 @@ fn a_place_that_is_missing_is_damage() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
     /// Whatever is set and removed: a mark is there exactly for what is gone, unless it was given up,
     /// and there are never many more than may be.
     #[test]
