@@ -25,7 +25,7 @@ pub(super) fn create(service: &Service, _: &str, request: &Request) -> Step {
         Ok(url) => url,
         Err(error) => return Problem::new(400, error.to_string()).into(),
     };
-    match once::under_key(request, Command::CreateLink { url }) {
+    match once::under_key(request, &[], Command::CreateLink { url }) {
         Ok(command) => {
             let ask = Ask::Write(command.encode());
             Step::park(ask, service.options.request_timeout, Then::Created)
@@ -41,7 +41,7 @@ pub(super) fn created(service: &Service, completion: Completion) -> Step {
         Outcome::Failed(failure) => {
             Problem::failure(failure).with_leader(service.leader_url()).into()
         }
-        Outcome::Readable | Outcome::Done => {
+        Outcome::Readable | Outcome::Done | Outcome::Changed => {
             unreachable!("only a link's creation is parked with this continuation")
         }
     };
