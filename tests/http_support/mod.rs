@@ -322,10 +322,7 @@ impl Mind {
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
-        self.watches.changed(&match self.state.take_changes() {
-            Changes::Rows(rows) => watch::Changes::Rows(rows),
-            Changes::All => watch::Changes::All,
-        });
+        self.watches.changed(&self.state.take_changes());
         reply
     }
 }
