@@ -209,6 +209,17 @@ fn the_node_tells_about_itself(front: Front) {
 
     let configuration = api.get("/v1/operator/autopilot/configuration").json();
     assert_eq!(configuration["CleanupDeadServers"], false);
+
+    for path in [
+        "status/leader",
+        "status/peers",
+        "operator/raft/configuration",
+        "operator/autopilot/health",
+        "operator/autopilot/configuration",
+    ] {
+        let elsewhere = api.get(&format!("/v1/{path}?dc=elsewhere"));
+        assert_eq!((elsewhere.status, elsewhere.body.contains("dc")), (500, true), "{path}");
+    }
 }
 
 fn members_join_by_themselves(front: Front) {
