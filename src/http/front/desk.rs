@@ -290,3 +290,16 @@ impl Desk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::Connection;
+    use super::*;
+
+    /// Ten thousand clients may wait on a node for hours, so what one costs is watched over.
+    #[test]
+    fn a_waiting_client_costs_little() {
+        assert!(size_of::<Connection>() <= 256);
+        assert!(size_of::<Waiting>() <= 128);
+    }
+}
