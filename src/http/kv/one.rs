@@ -13,10 +13,10 @@ use super::entries::{Context, Detail, push_json, session_name};
 use super::fresh::{self, Reading};
 use super::params::{self, Extras};
 use super::{standing, unreadable};
+use crate::node::StoreError;
 use crate::node::{Ask, Completion, Outcome, View};
 use crate::state::kv::{self, Entry, Failed, Given, KEY_LEN_MAX, KvReply, Op, When, Why};
 use crate::state::{Command, Reply, Summary, VERSION_KV};
-use crate::storage::StoreError;
 
 /// What a value is, as far as the store knows.
 const ANY_BYTES: &str = "application/octet-stream";
