@@ -537,6 +537,7 @@ impl Wire {
                 Some(length) => self.take(length.parse().unwrap()),
                 None => self.take_chunks(),
             };
+            answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         }
         answer
     }
