@@ -2,14 +2,17 @@
 
 mod clients;
 mod faults;
+mod locks;
+mod ops;
 mod states;
+mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bowline::ids::Ticket;
 use bowline::raft::{MemberInfo, MemberRole, Micros, NodeId, Now, Payload, RoleKind};
 use bowline::replica::{Effects, GuestId, JoinReply, PeerMessage};
-use bowline::state::{Link, Reply, lookup};
+use bowline::state::{self, Link, Reply, lookup};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -18,7 +21,9 @@ use crate::machine::{Machine, Process, Said, options};
 use crate::seen::Seen;
 use clients::{Question, TIMEOUT_US};
 pub use faults::Faults;
+use locks::LockClients;
 use states::Transfer;
+use store::StoreClients;
 
 pub struct Cluster {
     seed: u64,
@@ -43,6 +48,8 @@ pub struct Cluster {
     seen: Seen,
     faults: Faults,
     checks: Checks,
+    store: StoreClients,
+    locks: LockClients,
     questions: BTreeMap<Ticket, (Micros, Question)>,
     asked: u64,
     /// URLs of writes under a client's own key that will be sent once more.
@@ -93,6 +100,8 @@ impl Cluster {
             seen: Seen::default(),
             faults: Faults::none(),
             checks: Checks::default(),
+            store: StoreClients::default(),
+            locks: LockClients::default(),
             questions: BTreeMap::new(),
             asked: 0,
             again: Vec::new(),
@@ -112,6 +121,7 @@ impl Cluster {
 
     pub fn run_for(&mut self, micros: u64, faults: Faults) {
         self.faults = faults;
+        self.checks.calm_since = faults.are_none().then_some(self.now.mono);
         let end = Micros(self.now.mono.0 + micros);
         while self.now.mono < end {
             self.step();
@@ -141,6 +151,7 @@ impl Cluster {
     pub fn hang_leader(&mut self, micros: u64) -> NodeId {
         let id = self.leader().expect("there is a leader").id;
         self.machines.get_mut(&id).unwrap().hangs = Micros(self.now.mono.0 + micros);
+        self.checks.calm_since = None;
         id
     }
 
@@ -224,6 +235,9 @@ impl Cluster {
             let pause = if self.rng.random_bool(0.4) { 100..500 } else { 1_000..30_000 };
             self.next_client = Micros(self.now.mono.0 + self.rng.random_range(pause));
             self.ask();
+            if self.rng.random_bool(0.1) {
+                self.begin_to_wait();
+            }
         }
         if self.now.mono >= self.next_fault {
             self.next_fault = Micros(self.now.mono.0 + 50_000);
@@ -274,8 +288,9 @@ impl Cluster {
 
     /// Gives a process that runs some input, if there is one.
     fn wake(&mut self, id: NodeId, input: impl FnOnce(&mut Process, Now)) {
-        let now = self.now;
-        if let Some(process) = &mut self.machines.get_mut(&id).unwrap().process
+        let machine = self.machines.get_mut(&id).unwrap();
+        let now = machine.clock(self.now);
+        if let Some(process) = &mut machine.process
             && process.stalled <= now.mono
         {
             input(process, now);
@@ -286,17 +301,21 @@ impl Cluster {
     /// Lets time pass on a machine and carries out what comes of it, until it is at rest.
     fn settle(&mut self, id: NodeId) {
         let machine = self.machines.get_mut(&id).unwrap();
+        let now = machine.clock(self.now);
         let Some(process) = &mut machine.process else { return };
         let full = self.now.mono < machine.full;
-        process.replica.on_full(self.now, full);
+        process.replica.on_full(now, full);
         let followed = process.replica.node().role_kind() == RoleKind::Follower;
         for (from, message) in std::mem::take(&mut process.inbox) {
-            process.replica.on_message(self.now, from, message);
+            process.replica.on_peer_version(from, state::VERSION);
+            process.replica.on_message(now, from, message);
         }
         process.replica.on_applied(process.copy.applied());
-        process.replica.advance(self.now);
-        if let Some(change) = process.reconciler.next(self.now.mono, process.replica.node()) {
-            process.replica.propose_change(self.now, change);
+        process.replica.on_next_expiry(process.copy.state.next_expiry());
+        process.replica.on_cluster_version(process.copy.state.summary().cluster_version);
+        process.replica.advance(now);
+        if let Some(change) = process.reconciler.next(now.mono, process.replica.node()) {
+            process.replica.propose_change(now, change);
         }
         let effects = process.replica.effects();
         if full && followed && process.replica.node().role_kind() == RoleKind::Follower {
@@ -323,6 +342,7 @@ impl Cluster {
         let now = self.now.mono;
         let process = self.machines.get_mut(&id).unwrap().process.as_mut().unwrap();
         for (write, commit) in effects.writes {
+            self.checks.made(&write.entries, now);
             let latency = self.rng.random_range(50..=self.faults.disk_us);
             process.write(now, latency, write, commit);
         }
@@ -362,7 +382,10 @@ impl Cluster {
         for said in said {
             match said {
                 Said::Applied { entry, ticket, reply } => {
-                    self.checks.applied(&self.machines[&id], &entry);
+                    self.checks.applied(&self.machines[&id], &entry, reply.as_ref());
+                    if let Some(Reply::Expired { count }) = reply {
+                        self.seen.count_expired(count);
+                    }
                     match (ticket, reply) {
                         (Some(ticket), Some(reply)) => self.on_reply(ticket, reply, entry.index),
                         (_, Some(Reply::Digest(digest))) => self.wake(id, |process, now| {
@@ -373,7 +396,9 @@ impl Cluster {
                 }
                 Said::Readable { ticket, applied } => self.on_readable(ticket, applied),
                 Said::Installed { installed, resolved, replies } => {
-                    for (ticket, reply) in replies {
+                    for (ticket, seq, reply) in replies {
+                        let session = resolved.session.expect("it is how they were found");
+                        self.checks.told(&self.machines[&id], session, seq, &reply);
                         self.on_reply(ticket, reply, installed.index);
                     }
                     self.wake(id, |process, now| {
@@ -383,6 +408,10 @@ impl Cluster {
             }
         }
         self.checks.digest(&self.machines[&id]);
+        self.wake_those_who_wait(id);
+        if self.rng.random_bool(0.02) {
+            self.checks.contents(&self.machines[&id]);
+        }
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, message: PeerMessage) {
@@ -450,6 +479,7 @@ impl Cluster {
                 assert!(!process.copy.odd, "seed {seed}: n{} was not found out", machine.id);
                 let recovering = machine.disk.recovering;
                 assert!(!recovering, "seed {seed}: n{} has not recovered", machine.id);
+                self.checks.contents(machine);
                 (machine.id, &process.copy.state)
             })
             .collect();

@@ -11,7 +11,9 @@ mod checks;
 mod cluster;
 mod disk;
 mod machine;
+mod reference;
 mod seen;
+mod watchers;
 
 use cluster::{Cluster, Faults};
 use seen::Seen;

@@ -13,6 +13,12 @@ const HUNG: &str = "a disk hung";
 const HANDED_OVER: &str = "a leader whose disk hung began to hand over";
 const FULL: &str = "a disk was full";
 const RECOVERED: &str = "a log that had lost its end was whole again";
+const STORED: &str = "a transaction was done";
+const REFUSED: &str = "a transaction was refused";
+const LOCKED: &str = "a lock was taken";
+const ANSWERED: &str = "a reader that waited was woken and answered";
+const WOKEN: &str = "a reader that waited was woken too early";
+const EXPIRED: &str = "something expired";
 
 /// How often each kind of thing was seen.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +57,25 @@ impl Seen {
         for what in [INSTALLED, RESOLVED, LOST, HUNG, FULL, RECOVERED] {
             self.assert(what);
         }
+        for what in [STORED, REFUSED, LOCKED, ANSWERED, EXPIRED] {
+            self.assert(what);
+        }
+    }
+
+    pub fn count_store(&mut self, done: bool) {
+        self.count(if done { STORED } else { REFUSED }, 1);
+    }
+
+    pub fn count_lock(&mut self) {
+        self.count(LOCKED, 1);
+    }
+
+    pub fn count_wakeup(&mut self, answered: bool) {
+        self.count(if answered { ANSWERED } else { WOKEN }, 1);
+    }
+
+    pub fn count_expired(&mut self, things: u64) {
+        self.count(EXPIRED, things as usize);
     }
 
     pub fn assert_installed(&self) {
