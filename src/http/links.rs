@@ -60,9 +60,7 @@ fn told(reply: Reply) -> Response {
         Reply::UnknownSession | Reply::Stale => {
             Problem::unavailable("this node's write session has ended; nothing was changed").into()
         }
-        Reply::Session(_) | Reply::Digest(_) => {
-            unreachable!("only a link's creation is parked with this continuation")
-        }
+        _ => unreachable!("only a link's creation is parked with this continuation"),
     }
 }
 

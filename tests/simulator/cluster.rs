@@ -379,21 +379,23 @@ impl Cluster {
         }
         process.apply_at = Micros(now.0 + self.rng.random_range(10..=self.faults.apply_us));
         let said = machine.apply(self.rng.random_range(1..100));
+        for said in &said {
+            if let Said::Applied { entry, reply, .. } = said {
+                self.checks.applied(&self.machines[&id], entry, reply.as_ref());
+                self.seen.take_note_of_reply(reply.as_ref());
+            }
+        }
+        self.checks.digest(&self.machines[&id]);
+        self.wake_those_who_wait(id);
         for said in said {
             match said {
-                Said::Applied { entry, ticket, reply } => {
-                    self.checks.applied(&self.machines[&id], &entry, reply.as_ref());
-                    if let Some(Reply::Expired { count }) = reply {
-                        self.seen.count_expired(count);
-                    }
-                    match (ticket, reply) {
-                        (Some(ticket), Some(reply)) => self.on_reply(ticket, reply, entry.index),
-                        (_, Some(Reply::Digest(digest))) => self.wake(id, |process, now| {
-                            process.replica.on_digest(now, entry.index, digest);
-                        }),
-                        _ => {}
-                    }
-                }
+                Said::Applied { entry, ticket, reply } => match (ticket, reply) {
+                    (Some(ticket), Some(reply)) => self.on_reply(ticket, reply, entry.index),
+                    (_, Some(Reply::Digest(digest))) => self.wake(id, |process, now| {
+                        process.replica.on_digest(now, entry.index, digest);
+                    }),
+                    _ => {}
+                },
                 Said::Readable { ticket, applied } => self.on_readable(ticket, applied),
                 Said::Installed { installed, resolved, replies } => {
                     for (ticket, seq, reply) in replies {
@@ -407,8 +409,6 @@ impl Cluster {
                 }
             }
         }
-        self.checks.digest(&self.machines[&id]);
-        self.wake_those_who_wait(id);
         if self.rng.random_bool(0.02) {
             self.checks.contents(&self.machines[&id]);
         }

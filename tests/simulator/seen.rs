@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bowline::raft;
 use bowline::replica::{Effects, Event};
+use bowline::state::Reply;
 
 const INSTALLED: &str = "a state was installed";
 const RESOLVED: &str = "a waiting write was answered out of an installed state";
@@ -74,8 +75,11 @@ impl Seen {
         self.count(if answered { ANSWERED } else { WOKEN }, 1);
     }
 
-    pub fn count_expired(&mut self, things: u64) {
-        self.count(EXPIRED, things as usize);
+    /// What an entry said, wherever it was applied.
+    pub fn take_note_of_reply(&mut self, reply: Option<&Reply>) {
+        if let Some(Reply::Expired { count }) = reply {
+            self.count(EXPIRED, *count as usize);
+        }
     }
 
     pub fn assert_installed(&self) {

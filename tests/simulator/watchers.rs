@@ -57,14 +57,7 @@ impl Watchers {
     }
 
     /// Somebody looks at the state, and waits when it finds no more than `index`.
-    pub fn wait(
-        &mut self,
-        checks: &Checks,
-        copy: &Copy,
-        query: Query,
-        index: u64,
-        arms: bool,
-    ) {
+    pub fn wait(&mut self, checks: &Checks, copy: &Copy, query: Query, index: u64, arms: bool) {
         let Ok(watch) = self.watches.watch(vec![topic(&query)]) else {
             assert_eq!(self.waiting.len(), MAX, "a watch was refused though there is room");
             return;

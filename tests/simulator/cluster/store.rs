@@ -40,7 +40,10 @@ impl Cluster {
         let under = self.rng.random_bool(0.1).then(|| format!("store {}", self.asked));
         let (under, command) = match again {
             Some((under, command)) => (Some(under), command),
-            None => (under, self.think_of_a_command()),
+            None => {
+                let command = self.think_of_a_command();
+                (under.filter(|_| command.fits_under_key()), command)
+            }
         };
         let encoded = match &under {
             Some(key) => under_own_key(key, command.clone()).encode(),
