@@ -154,9 +154,7 @@ impl Cluster {
                 Reply::SessionRenewed(Some(_)),
             ) => {
                 let lease = Lease { renewed: sent, ..lease };
-                if let Some((_, until)) = self.locks.holders.get_mut(&key) {
-                    *until = lease.until();
-                }
+                self.believe(&lease, &key);
                 Stage::Holds(lease, key)
             }
             (Stage::Open(lease) | Stage::Holds(lease, _), _, Reply::SessionRenewed(None)) => {
@@ -219,15 +217,21 @@ impl Cluster {
             let free = (now.0 - ended.0) / 1000;
             assert!(free >= *delay_ms, "{key:?} was taken after {free} of {delay_ms} ms of delay");
         }
+        self.believe(lease, key);
+        self.seen.count_lock();
+    }
+
+    /// A client believes to hold a lock until its session may have ended.
+    fn believe(&mut self, lease: &Lease, key: &Bytes) {
+        let now = self.now.mono;
         if lease.until() <= now {
-            return; // too late to be believed
+            return;
         }
         if let Some((holder, until)) = self.locks.holders.get(key) {
             let alone = *holder == lease.id || *until <= now;
             assert!(alone, "{key:?} is held by {lease:?} and, until {until:?}, by {holder}");
         }
         self.locks.holders.insert(key.clone(), (lease.id, lease.until()));
-        self.seen.count_lock();
     }
 
     /// A session is not there any more, though nobody ended it.
