@@ -14,8 +14,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Reply;
 use super::meta::{Meta, Summary};
+use super::reply::Reply;
 use super::{At, Changes, State};
 use crate::ids::Id128;
 use crate::storage::Table;
