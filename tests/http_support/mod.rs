@@ -20,7 +20,7 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Command, State};
+use bowline::state::{At, Command, State, VERSION_KV};
 use bowline::storage::Store;
 use bowline::watch::Watches;
 use bytes::Bytes;
@@ -65,6 +65,7 @@ struct Mind {
     mood: Mood,
     deaf: bool,
     state: State<Store>,
+    watches: Watches,
     /// Links made elsewhere, which arrive here with the next read index.
     elsewhere: Vec<Bytes>,
     /// What was asked and not answered yet.
@@ -77,7 +78,10 @@ struct Mind {
 impl Node {
     pub fn start(options: Options) -> Self {
         let node = Self::start_unborn(options);
-        node.mind.lock().open_session();
+        let mut mind = node.mind.lock();
+        mind.raise_version();
+        mind.open_session();
+        drop(mind);
         node
     }
 
@@ -98,12 +102,13 @@ impl Node {
             roster.clone(),
             completions.clone(),
             Arc::clone(&metrics),
-            watches,
+            watches.clone(),
         );
         let mind = Mind {
             mood: Mood::Fine,
             deaf: false,
             state: State::new(store, ClusterId::default()),
+            watches,
             elsewhere: Vec::new(),
             kept: Vec::new(),
             log: Vec::new(),
@@ -244,6 +249,11 @@ impl Mind {
         }
     }
 
+    fn raise_version(&mut self) {
+        let command = Command::RaiseVersion { version: VERSION_KV }.encode();
+        self.step(WriteId { session: 0, seq: 0, floor: 0 }, &command);
+    }
+
     fn open_session(&mut self) {
         let command = Command::RegisterSession { node: 1, nonce: 7 }.encode();
         self.step(WriteId { session: 0, seq: 7, floor: 0 }, &command);
@@ -251,7 +261,7 @@ impl Mind {
 
     fn apply(&mut self, command: &[u8]) -> bowline::state::Reply {
         self.seq += 1;
-        self.step(WriteId { session: 1, seq: self.seq, floor: self.seq }, command)
+        self.step(WriteId { session: 2, seq: self.seq, floor: self.seq }, command)
     }
 
     fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
@@ -260,6 +270,7 @@ impl Mind {
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
+        self.watches.changed(&self.state.take_changes());
         reply
     }
 }
@@ -457,7 +468,7 @@ impl Wire {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new() };
-        if method != "HEAD" && status != 100 {
+        if method != "HEAD" && ![100, 204, 304].contains(&status) {
             let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
             while self.buffer.len() < length {
                 assert!(self.fill(), "the body broke off");
