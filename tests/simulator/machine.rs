@@ -12,8 +12,7 @@ use bowline::raft::{
 use bowline::replica::{
     LogRequest, Options, PeerMessage, Registration, Replica, Resolved, Rules, Work,
 };
-use bowline::state::{self, Command, Reply};
-use bowline::watch::Changes;
+use bowline::state::{self, Changes, Command, Reply};
 
 use crate::disk::{Copy, Disk};
 use crate::watchers::Watchers;
@@ -297,12 +296,8 @@ impl Process {
 
     /// What has changed in the store since this was asked last.
     pub fn changes(&mut self) -> Changes {
-        match self.copy.state.take_changes() {
-            state::Changes::Rows(rows) if !std::mem::take(&mut self.replaced) => {
-                Changes::Rows(rows)
-            }
-            _ => Changes::All,
-        }
+        let changes = self.copy.state.take_changes();
+        if std::mem::take(&mut self.replaced) { Changes::All } else { changes }
     }
 
     /// Whether the applier has the answer to this request among its work.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use bowline::ids::Ticket;
 use bowline::metrics::Metrics;
 use bowline::raft::Index;
-use bowline::state::kv;
-use bowline::watch::{Changes, Topic, Wake, Watch, Watches};
+use bowline::state::{Changes, kv};
+use bowline::watch::{Topic, Wake, Watch, Watches};
 
 use crate::checks::Checks;
 use crate::disk::Copy;
