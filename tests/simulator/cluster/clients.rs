@@ -79,7 +79,10 @@ impl Cluster {
             let command = if once { under_own_key(&url, command) } else { command };
             (Request::Write(command.encode()), Question::Write { url, once })
         } else {
-            (Request::ReadIndex, Question::Read { must_see: self.acknowledged_index })
+            let must_see = self.acknowledged_index;
+            let names_it = self.rng.random_bool(0.2);
+            let request = if names_it { Request::Applied(must_see) } else { Request::ReadIndex };
+            (request, Question::Read { must_see })
         }
     }
 
