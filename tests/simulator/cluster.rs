@@ -26,6 +26,9 @@ use locks::LockClients;
 use states::Transfer;
 use store::StoreClients;
 
+/// When each run begins.
+const START: Now = Now { mono: Micros(60_000_000), wall_ms: 1_700_000_000_000 };
+
 pub struct Cluster {
     seed: u64,
     size: usize,
@@ -79,7 +82,7 @@ fn info(k: u64) -> MemberInfo {
 impl Cluster {
     pub fn new(seed: u64, size: usize) -> Self {
         let tight = seed % 4 == 3;
-        let now = Now { mono: Micros(60_000_000), wall_ms: 1_700_000_000_000 };
+        let now = START;
         let mut first = Machine::bootstrap(info(1), options(tight));
         first.start(now, seed ^ 0x5eed);
         Self {
@@ -227,7 +230,7 @@ impl Cluster {
         let next = [machines, network, self.next_transfer()].into_iter().flatten().min();
         let next = next.unwrap_or(self.next_fault).min(self.next_client).min(self.next_fault);
         let next = next.max(Micros(self.now.mono.0 + 1));
-        self.now.wall_ms += (next.0 - self.now.mono.0) / 1000;
+        self.now.wall_ms = START.wall_ms + (next.0 - START.mono.0) / 1000;
         self.now.mono = next;
         self.deliver();
         self.finish_disk_work();
