@@ -197,9 +197,14 @@ impl<T: Table> State<T> {
                 Reply::Expired { count }
             }
             Command::RaiseVersion { version } => {
-                let known = &mut self.meta.summary.cluster_version;
-                *known = version.max(*known);
-                Reply::Version(*known)
+                let summary = &mut self.meta.summary;
+                summary.cluster_version = version.max(summary.cluster_version);
+                if summary.cluster_version >= VERSION_KV {
+                    // Of a store in which nothing was ever done readers are told index 1, and then
+                    // wait for more: nothing in it may have that revision.
+                    summary.revision = summary.revision.max(1);
+                }
+                Reply::Version(summary.cluster_version)
             }
             command => match self.meta.writes.admit(write) {
                 Admission::Answer(reply) => reply,

@@ -537,8 +537,8 @@ impl Wire {
                 Some(length) => self.take(length.parse().unwrap()),
                 None => self.take_chunks(),
             };
+            answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         }
-        answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         answer
     }
 
