@@ -109,6 +109,8 @@ impl Reference {
             Command::Expire => Some(Reply::Expired { count: self.now.expire(at) }),
             Command::RaiseVersion { version } => {
                 self.now.version = self.now.version.max(version);
+                // Readers of an empty store are told 1, and wait for more.
+                self.now.revision = self.now.revision.max(1);
                 Some(Reply::Version(self.now.version))
             }
             command => Some(self.write(at, id, command)),

@@ -75,10 +75,9 @@ impl Model {
             return (KvReply::Refused(failed), BTreeSet::new());
         }
         let ((), changed) = self.change(|model, _| model.keys = after.keys);
-        // Done and undone again is a revision too.
+        // Done and undone again is a revision too, with nothing to see.
         if acted && changed.is_empty() {
             self.revision += 1;
-            self.last = self.revision;
         }
         (KvReply::Done { revision: self.revision, given }, changed)
     }
