@@ -1,0 +1,194 @@
+//! The OpenAPI document says what the table of routes says: every path and method is in it and no
+//! other, and it is whole in itself.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod http_support;
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use bowline::http::routes::limits;
+use bowline::http::wire::{Head, Request};
+use bowline::http::{Options, ROUTES, Step};
+use bowline::metrics::HttpRequests;
+use http_support::Node;
+use serde_json::Value;
+
+/// The kinds of components that may be referred to.
+const COMPONENTS: [&str; 4] = ["headers", "parameters", "responses", "schemas"];
+/// What an item of a path may hold, all of it methods in our document.
+const METHODS: [&str; 5] = ["get", "head", "put", "post", "delete"];
+
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../docs/openapi.json")).unwrap());
+
+/// An operation of the document.
+struct Operation {
+    path: &'static str,
+    method: &'static str,
+    body: &'static Value,
+}
+
+impl Operation {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// Its parameters, looked up.
+    fn parameters(&self) -> Vec<&'static Value> {
+        let listed = self.body["parameters"].as_array();
+        listed.into_iter().flatten().map(resolve).collect()
+    }
+
+    fn statuses(&self) -> BTreeSet<u16> {
+        let responses = self.body["responses"].as_object().unwrap();
+        responses.keys().map(|status| status.parse().unwrap()).collect()
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (path, item) in DOCUMENT["paths"].as_object().unwrap() {
+        for (method, body) in item.as_object().unwrap() {
+            assert!(METHODS.contains(&method.as_str()), "{path} has {method}");
+            operations.push(Operation { path, method, body });
+        }
+    }
+    operations
+}
+
+/// What stands at a place of the document, behind a reference if there is one.
+fn resolve(place: &'static Value) -> &'static Value {
+    let Some(reference) = place["$ref"].as_str() else { return place };
+    let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads away"));
+    DOCUMENT.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+}
+
+/// The variable parts of a path.
+fn variables(path: &str) -> BTreeSet<&str> {
+    path.split('{').skip(1).map(|rest| rest.split_once('}').unwrap().0).collect()
+}
+
+#[test]
+fn every_route_is_in_the_document_and_the_other_way_round() {
+    let mut routes = BTreeSet::new();
+    for route in ROUTES {
+        for method in route.methods {
+            routes.insert((route.path.replace("*}", "}"), method.name().to_lowercase()));
+        }
+    }
+    let documented: BTreeSet<_> =
+        operations().iter().map(|it| (it.path.to_owned(), it.method.to_owned())).collect();
+    let missing: Vec<_> = routes.difference(&documented).collect();
+    let invented: Vec<_> = documented.difference(&routes).collect();
+    assert!(missing.is_empty() && invented.is_empty(), "no {missing:?}, but {invented:?}");
+}
+
+#[test]
+fn the_document_is_of_this_version() {
+    assert_eq!(DOCUMENT["openapi"], "3.1.0");
+    assert_eq!(DOCUMENT["info"]["version"], env!("CARGO_PKG_VERSION"));
+    assert!(DOCUMENT["info"]["title"].is_string());
+}
+
+#[test]
+fn every_operation_says_what_it_is() {
+    let tags = DOCUMENT["tags"].as_array().unwrap();
+    let tags: BTreeSet<_> = tags.iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let (mut ids, mut used) = (BTreeSet::new(), BTreeSet::new());
+    for operation in operations() {
+        let name = operation.name();
+        let summary = operation.body["summary"].as_str().unwrap_or_default();
+        assert!(summary.ends_with('.'), "{name} has no summary");
+        let id = operation.body["operationId"].as_str().unwrap_or_else(|| panic!("{name}: no id"));
+        assert!(ids.insert(id), "{id} stands twice");
+        for tag in operation.body["tags"].as_array().unwrap() {
+            assert!(tags.contains(tag.as_str().unwrap()), "{name}: {tag} is not listed");
+            used.insert(tag.as_str().unwrap());
+        }
+        let writes = ["put", "post"].contains(&operation.method);
+        assert!(writes || operation.body["requestBody"].is_null(), "{name} takes no body");
+    }
+    assert_eq!(tags, used, "a tag is there to be used");
+}
+
+#[test]
+fn every_answer_has_a_status_and_a_meaning() {
+    for operation in operations() {
+        let name = operation.name();
+        let statuses = operation.statuses();
+        assert!(statuses.iter().any(|status| *status < 400), "{name} never succeeds");
+        for status in &statuses {
+            assert!(HttpRequests::STATUSES.contains(status), "{name}: nobody answers {status}");
+            let response = resolve(&operation.body["responses"][status.to_string()]);
+            let description = response["description"].as_str().unwrap_or_default();
+            assert!(!description.is_empty(), "{name}: {status} means nothing");
+            let content = &response["content"];
+            assert!(operation.method != "head" || content.is_null(), "{name} has no body");
+        }
+    }
+}
+
+#[test]
+fn parameters_are_declared_once_and_those_of_the_path_are_in_the_path() {
+    for operation in operations() {
+        let name = operation.name();
+        let mut seen = BTreeSet::new();
+        for parameter in operation.parameters() {
+            let place = parameter["in"].as_str().unwrap();
+            assert!(["path", "query", "header"].contains(&place), "{name}: {place}");
+            let own = parameter["name"].as_str().unwrap();
+            assert!(seen.insert((place, own)), "{name}: {own} stands twice");
+            assert!(parameter["description"].is_string(), "{name}: {own} means nothing");
+            assert!(parameter["schema"].is_object(), "{name}: {own} is of no kind");
+            assert_eq!(place == "path", parameter["required"] == true, "{name}: {own}");
+        }
+        let declared: BTreeSet<_> =
+            seen.iter().filter(|(place, _)| *place == "path").map(|(_, own)| *own).collect();
+        assert_eq!(declared, variables(operation.path), "{name}");
+    }
+}
+
+/// Everything that is referred to, anywhere.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str() {
+                    Some(reference) if name == "$ref" => drop(found.insert(reference.to_owned())),
+                    _ => references(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn references_lead_to_components_and_all_of_these_are_used() {
+    let mut found = BTreeSet::new();
+    references(&DOCUMENT, &mut found);
+    let components = DOCUMENT["components"].as_object().unwrap();
+    let kinds: Vec<_> = components.keys().map(String::as_str).collect();
+    assert_eq!(kinds, COMPONENTS, "in the order of the alphabet");
+    let mut there = BTreeSet::new();
+    for (kind, named) in components {
+        for name in named.as_object().unwrap().keys() {
+            there.insert(format!("#/components/{kind}/{name}"));
+        }
+    }
+    assert_eq!(there, found);
+}
+
+#[test]
+fn a_node_serves_the_document() {
+    let node = Node::start(Options::default());
+    let head = Head::parse(b"GET /openapi.json HTTP/1.1\r\nHost: h\r\n\r\n", &limits()).unwrap();
+    let Step::Reply(response) = node.service.call(&Request::new(head, "".into())) else {
+        panic!("it need not ask anybody")
+    };
+    assert_eq!((response.status, response.content_type), (200, "application/json"));
+    let bowline::http::reply::Body::Static(text) = response.body else { panic!("it is constant") };
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap(), *DOCUMENT);
+}
