@@ -197,6 +197,16 @@ impl Node {
         self.ended()
     }
 
+    /// SIGSTOP: it does nothing any more, and nobody is told.
+    pub fn pause(&self) {
+        signal(self.child.as_ref().expect("it runs"), rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub fn resume(&self) {
+        signal(self.child.as_ref().expect("it runs"), rustix::process::Signal::CONT);
+    }
+
     /// Waits for the end that the node comes to by itself.
     pub fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");

@@ -3,6 +3,7 @@
 mod cluster;
 mod demo;
 mod garbage;
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod harness;
 mod idempotency;
 mod import;
