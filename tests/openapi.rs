@@ -5,6 +5,7 @@
 mod http_support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use bowline::http::routes::limits;
@@ -179,6 +180,53 @@ fn references_lead_to_components_and_all_of_these_are_used() {
         }
     }
     assert_eq!(there, found);
+}
+
+/// The handlers' text, without their tests.
+fn handlers(below: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            handlers(&path, text);
+        } else if !path.ends_with("tests.rs") {
+            let whole = std::fs::read_to_string(&path).unwrap();
+            text.push_str(whole.split("#[cfg(test)]").next().unwrap());
+        }
+    }
+}
+
+/// The names that the handlers look for in a query: `query::value(…, "name")` and the like.
+fn names_looked_for(text: &str) -> BTreeSet<&str> {
+    let calls = ["query::value(", "query::flag(", "query::bytes(", "number("];
+    let mut names = BTreeSet::new();
+    for call in calls {
+        for after in text.split(call).skip(1) {
+            // The arguments end with the name, if it stands there as it is.
+            let Some((arguments, _)) = after.split_once("\")") else { continue };
+            let Some((before, name)) = arguments.rsplit_once('"') else { continue };
+            let plain = before.len() < 40 && !before.contains([';', '{', '"']);
+            if plain && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+                names.insert(name);
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_parameters_of_queries_are_those_that_handlers_look_for() {
+    let mut text = String::new();
+    handlers(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"), &mut text);
+    let looked_for = names_looked_for(&text);
+    assert!(looked_for.contains("pretty") && looked_for.len() > 5, "{looked_for:?}");
+    let parameters = operations().into_iter().flat_map(|operation| operation.parameters());
+    let queries = parameters.filter(|parameter| parameter["in"] == "query");
+    let documented: BTreeSet<_> = queries.map(|it| it["name"].as_str().unwrap()).collect();
+    let silent: Vec<_> = looked_for.difference(&documented).collect();
+    assert!(silent.is_empty(), "nothing is said of {silent:?}");
+    let nobody: Vec<_> =
+        documented.iter().filter(|name| !text.contains(&format!("\"{name}\""))).collect();
+    assert!(nobody.is_empty(), "nobody looks for {nobody:?}");
 }
 
 #[test]

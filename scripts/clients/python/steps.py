@@ -8,8 +8,10 @@ from common import Blocked, ClientError, ConsulException, Watch, eventually, fai
 def everywhere(nodes, key, **options):
     """What a key's read gives, which must be the same on every node."""
     answers = [get(node.client, key, **options) for node in nodes]
-    for answer in answers:
-        same(answer, answers[0], f"{key} on another node")
+    for index, data in answers:
+        same(data, answers[0][1], f"{key} on another node")
+        # What is not there has the index of the whole store, which others move.
+        assert data is None or index == answers[0][0], f"{key} has another index on another node"
     return answers[0]
 
 
@@ -234,7 +236,7 @@ def errors(nodes, area):
     fails(ConsulException, lambda: client.kv.put(key, "x", flags="many"), "flags")
     fails(ConsulException, lambda: client.kv.get(key, index="many"), "index")
     fails(ConsulException, lambda: client.kv.get(key, index=1, wait="long"), "wait")
-    fails(ConsulException, lambda: client.kv.get(key, dc="elsewhere"), "elsewhere")
+    fails(ConsulException, lambda: client.kv.get(key, dc="elsewhere"), "datacenter")
     fails(ConsulException, lambda: client.kv.put("", "x"), "Missing key name")
     fails(ConsulException, lambda: client.kv.put("k" * 2000, "x"))
     same(everywhere(nodes, key)[1], None, "after what was refused")
