@@ -62,6 +62,14 @@ async function indexed(call) {
   return { index, data };
 }
 
+/** Makes sure that the answer to a call is `false`, of which the package makes `undefined`. */
+async function refused(call, what) {
+  const context = new EventEmitter();
+  context.includeResponse = true;
+  const [, data] = await call(context);
+  assert.equal(data, false, what);
+}
+
 /** The index and the entry of a key; with `recurse` of all keys behind it. */
 const get = (client, key, options = {}) =>
   indexed((ctx) => client.kv.get({ key, ctx, ...options }));
@@ -144,5 +152,5 @@ class Watch {
 }
 
 module.exports = {
-  Watch, assert, blocked, eventually, fails, get, indexed, nodes, order, orders, pause,
+  Watch, assert, blocked, eventually, fails, get, indexed, nodes, order, orders, pause, refused,
 };

@@ -1,7 +1,7 @@
 "use strict";
 // What every client must be able to do, part two: sessions, locks, transactions.
 
-const { assert, blocked, eventually, fails, get, indexed } = require("./common");
+const { assert, blocked, eventually, fails, get, indexed, refused } = require("./common");
 const { ends, everywhere } = require("./steps");
 
 const same = assert.deepEqual;
@@ -61,13 +61,13 @@ async function locks(nodes, area) {
   };
   assert.equal(await put(one, "1", { acquire: first }), true);
   await stands("1", first, 1);
-  assert.equal(await put(other, "2", { acquire: second }), false, "a second holder");
+  await refused((ctx) => put(other, "2", { ctx, acquire: second }), "a second holder");
   assert.equal(await put(one, "3", { acquire: first }), true, "the same holder again");
   await stands("3", first, 1);
   assert.equal(await put(other, "4"), true, "a put beside the lock");
   await stands("4", first, 1);
-  assert.equal(await put(other, "5", { release: second }), false);
-  assert.equal(await put(one, "6", { release: NOBODY }), false);
+  await refused((ctx) => put(other, "5", { ctx, release: second }));
+  await refused((ctx) => put(one, "6", { ctx, release: NOBODY }));
   await stands("4", first, 1);
   assert.equal(await put(one, "7", { release: first }), true);
   await stands("7", undefined, 1);

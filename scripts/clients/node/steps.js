@@ -1,7 +1,7 @@
 "use strict";
 // What every client must be able to do: keys and values, compare-and-set, lists, waiting.
 
-const { Watch, assert, blocked, eventually, fails, get, indexed } = require("./common");
+const { Watch, assert, blocked, eventually, fails, get, indexed, refused } = require("./common");
 
 const same = assert.deepEqual;
 
@@ -116,14 +116,14 @@ async function limits(nodes, area) {
 async function cas(nodes, area) {
   const [one, other] = ends(nodes);
   const key = area + "cas";
-  assert.equal(await one.kv.set({ key, value: "never", cas: 5 }), false, "a missing key's CAS");
+  await refused((ctx) => one.kv.set({ ctx, key, value: "never", cas: 5 }), "a missing key's CAS");
   assert.equal(await one.kv.set({ key, value: "first", cas: 0 }), true);
-  assert.equal(await other.kv.set({ key, value: "again", cas: 0 }), false);
+  await refused((ctx) => other.kv.set({ ctx, key, value: "again", cas: 0 }));
   const { index, data } = await everywhere(nodes, key);
   assert.equal(data.Value, "first");
-  assert.equal(await other.kv.set({ key, value: "wrong", cas: index - 1 }), false);
+  await refused((ctx) => other.kv.set({ ctx, key, value: "wrong", cas: index - 1 }));
   assert.equal(await other.kv.set({ key, value: "second", cas: index }), true);
-  assert.equal(await one.kv.set({ key, value: "late", cas: index }), false);
+  await refused((ctx) => one.kv.set({ ctx, key, value: "late", cas: index }));
   const later = await everywhere(nodes, key);
   same([later.data.Value, later.data.CreateIndex], ["second", index]);
   assert.ok(later.index > index, `${later.index} after ${index}`);
@@ -166,8 +166,8 @@ async function remove(nodes, area) {
     assert.equal(await one.kv.set(area + name, name), true);
   }
   const { index } = await everywhere(nodes, area + "a");
-  assert.equal(await other.kv.del({ key: area + "a", cas: index - 1 }), false);
-  assert.equal(await other.kv.del({ key: area + "a", cas: 0 }), false);
+  await refused((ctx) => other.kv.del({ ctx, key: area + "a", cas: index - 1 }));
+  await refused((ctx) => other.kv.del({ ctx, key: area + "a", cas: 0 }));
   assert.equal(await other.kv.del({ key: area + "a", cas: index }), true);
   assert.equal(await other.kv.del(area + "a"), true, "deleting what is gone");
   assert.equal((await everywhere(nodes, area + "a")).data, undefined);
