@@ -22,8 +22,13 @@ mod query;
 mod read;
 pub mod reply;
 pub mod routes;
+mod rows;
 pub mod service;
+pub mod step;
+pub mod stream;
+pub mod upload;
 pub mod wire;
+pub mod work;
 
 pub use routes::{ROUTES, Route};
 pub use service::{Options, Service, Step};

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::RwLock;
 
-use super::{ScrubStatus, Status};
+use super::{LeaderContact, ScrubStatus, Status};
 use crate::error::Failure;
 use crate::ids::Ticket;
 use crate::membership::Roster;
 use crate::metrics::Metrics;
 use crate::state::Reply;
 use crate::storage::{View, Views};
+use crate::watch::{Wake, Watches};
 
 /// What a front may ask the raft thread for.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub enum Ask {
     Write(Bytes),
     /// Tell when this node's state is as fresh as the cluster was when this was asked.
     ReadIndex,
+    /// Tell when this node's state has come to this index.
+    Applied(u64),
     /// Hand leadership to this node, or to the best one.
     Transfer(Option<u64>),
     /// Take this member out of the cluster.
@@ -52,6 +55,9 @@ pub enum Outcome {
     Readable,
     /// It was done (transfers, removals).
     Done,
+    /// Rows have changed that a [`Watch`](crate::watch::Watch) is about. No answer to a request, but to
+    /// its arming.
+    Changed,
     /// It failed.
     Failed(Failure),
 }
@@ -61,7 +67,8 @@ pub enum Outcome {
 pub struct Completion {
     /// Whom it is for.
     pub ticket: Ticket,
-    /// The applied index of this node as of the answer.
+    /// The applied index of this node as of the answer; 0 with [`Outcome::Changed`], whose owner looks
+    /// at the state anyway.
     pub index: u64,
     /// What came of it.
     pub outcome: Outcome,
@@ -102,6 +109,13 @@ impl Completions {
     }
 }
 
+impl Wake for Completions {
+    fn wake(&self, tickets: Vec<Ticket>) {
+        let changed = |ticket| Completion { ticket, index: 0, outcome: Outcome::Changed };
+        self.deliver(tickets.into_iter().map(changed).collect());
+    }
+}
+
 /// The request queue is full: nothing was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
@@ -117,6 +131,10 @@ pub struct Client {
     pub roster: Roster,
     /// The account of the scrub, and where one is asked for.
     pub scrub: Arc<ScrubStatus>,
+    /// Who waits for rows to change.
+    pub watches: Watches,
+    /// When the leader was last heard.
+    pub contact: Arc<LeaderContact>,
     requests: Sender<Request>,
     views: Views,
     status: Arc<RwLock<Arc<Status>>>,
@@ -133,10 +151,22 @@ impl Client {
         roster: Roster,
         completions: Completions,
         metrics: Arc<Metrics>,
+        watches: Watches,
     ) -> Self {
         let next_ticket = Arc::new(AtomicU64::new(1));
-        let scrub = Arc::default();
-        Self { completions, metrics, roster, scrub, requests, views, status, next_ticket }
+        let (scrub, contact) = (Arc::default(), Arc::default());
+        Self {
+            completions,
+            metrics,
+            roster,
+            scrub,
+            watches,
+            contact,
+            requests,
+            views,
+            status,
+            next_ticket,
+        }
     }
 
     /// A ticket for the sink, never given out before in this process.
@@ -169,6 +199,12 @@ impl Client {
     #[must_use]
     pub fn applied(&self) -> (u64, Bytes) {
         self.views.look(|view| (view.applied(), view.meta().clone()))
+    }
+
+    /// ms since this node heard its leader: 0 on the leader, [`u64::MAX`] when it never heard one.
+    #[must_use]
+    pub fn leader_contact_ms(&self) -> u64 {
+        self.contact.age_ms()
     }
 
     /// The raft thread's newest account of itself.

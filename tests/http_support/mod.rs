@@ -22,6 +22,7 @@ use bowline::node::{
 };
 use bowline::state::{At, Command, State};
 use bowline::storage::Store;
+use bowline::watch::Watches;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
@@ -89,6 +90,7 @@ impl Node {
         roster.publish(roster_of_three(), Bytes::new());
         let completions = Completions::default();
         let metrics = Arc::new(Metrics::default());
+        let watches = Watches::new(completions.clone(), 10_000, Arc::clone(&metrics));
         let client = Client::new(
             sender,
             views,
@@ -96,6 +98,7 @@ impl Node {
             roster.clone(),
             completions.clone(),
             Arc::clone(&metrics),
+            watches,
         );
         let mind = Mind {
             mood: Mood::Fine,
@@ -202,10 +205,16 @@ impl Mind {
         match ask {
             Ask::Write(command) => Outcome::Written(self.apply(command)),
             Ask::ReadIndex => {
-                for url in std::mem::take(&mut self.elsewhere) {
-                    self.create(url);
-                }
+                self.arrive();
                 Outcome::Readable
+            }
+            Ask::Applied(index) => {
+                self.arrive();
+                if self.state.summary().applied >= *index {
+                    Outcome::Readable
+                } else {
+                    Outcome::Failed(Failure::not_applied(Reason::Deadline))
+                }
             }
             Ask::Transfer(Some(9)) => {
                 Outcome::Failed(Failure::not_applied(Reason::Refused("9 cannot lead".to_owned())))
@@ -218,6 +227,13 @@ impl Mind {
                 self.log.push(format!("remove {id}"));
                 Outcome::Done
             }
+        }
+    }
+
+    /// What was made elsewhere comes here.
+    fn arrive(&mut self) {
+        for url in std::mem::take(&mut self.elsewhere) {
+            self.create(url);
         }
     }
 
@@ -242,7 +258,7 @@ impl Mind {
         let index = self.state.summary().applied + 1;
         let at = At { index, term: 3, clock_ms: index * 10, wall_ms: 0 };
         let reply = self.state.apply_command(at, write, command).unwrap();
-        let meta = self.state.summary_bytes();
+        let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
         reply
     }

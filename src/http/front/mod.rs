@@ -6,7 +6,9 @@
 mod connection;
 mod desk;
 mod event_loop;
+mod intake;
 pub mod mio;
+mod outbox;
 mod slab;
 pub mod tiny;
 
