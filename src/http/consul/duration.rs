@@ -84,9 +84,20 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(nanos), "{text}");
         }
-        for text in
-            ["", "-", "10", "s", ".s", "1.2.3s", "10 s", "1d", "1h1", "2562048h", "1e3s", "99999999999999999999s"]
-        {
+        for text in [
+            "",
+            "-",
+            "10",
+            "s",
+            ".s",
+            "1.2.3s",
+            "10 s",
+            "1d",
+            "1h1",
+            "2562048h",
+            "1e3s",
+            "99999999999999999999s",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -62,7 +62,7 @@ struct One {
 
 impl Query for One {
     fn topics(&self) -> Vec<Topic> {
-        vec![Topic::Row(kv::row_key_of(&self.key).into())]
+        vec![Topic::Row(kv::row_key(&self.key).into())]
     }
 
     fn look(

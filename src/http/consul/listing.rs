@@ -324,10 +324,7 @@ mod tests {
         let told = |prefix, separator| names(prefix, separator, &keys, false);
         assert_eq!(told("a/", "/"), r#"["a/","a/b","a/c/","a/d--e--f","ab"]"#);
         assert_eq!(told("", "/"), r#"["a/","ab"]"#);
-        assert_eq!(
-            told("", ""),
-            r#"["a/","a/b","a/c/","a/c/x","a/c/y","a/d--e--f","ab"]"#
-        );
+        assert_eq!(told("", ""), r#"["a/","a/b","a/c/","a/c/x","a/c/y","a/d--e--f","ab"]"#);
         assert_eq!(names("a/d", "--", &["a/d--e--f", "a/d--g"], false), r#"["a/d--"]"#);
         assert_eq!(names("", "/", &[], false), "[]");
         assert_eq!(names("", "/", &["x"], true), "[\n    \"x\"\n]\n");

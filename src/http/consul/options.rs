@@ -79,7 +79,9 @@ pub(super) fn number(query: &str, name: &str) -> Result<Option<u64>, Response> {
     let Some(text) = query::value(query, name) else { return Ok(None) };
     match decimal(&text) {
         Some(number) => Ok(Some(number)),
-        None => Err(refusal(500, &format!("Invalid {name}: a decimal number below 2^64 is wanted"))),
+        None => {
+            Err(refusal(500, &format!("Invalid {name}: a decimal number below 2^64 is wanted")))
+        }
     }
 }
 

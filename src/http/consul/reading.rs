@@ -35,12 +35,7 @@ pub(super) trait Query: Send {
     ///
     /// # Errors
     /// When the state cannot be read.
-    fn look(
-        &mut self,
-        view: &View,
-        kv: &Counters,
-        since: Option<u64>,
-    ) -> Result<Look, StoreError>;
+    fn look(&mut self, view: &View, kv: &Counters, since: Option<u64>) -> Result<Look, StoreError>;
 }
 
 /// What a look came to.
@@ -118,7 +113,9 @@ impl<F: Fresh> Continue for Confirmed<F> {
     fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
         match &completion.outcome {
             Outcome::Failed(failure) => failed(failure).at(completion.index).into(),
-            Outcome::Readable | Outcome::Done | Outcome::Written(_) => self.0.fresh(service),
+            Outcome::Readable | Outcome::Done | Outcome::Written(_) | Outcome::Changed => {
+                self.0.fresh(service)
+            }
         }
     }
 }
@@ -215,11 +212,7 @@ pub(super) fn state(service: &Service) -> Result<(View, Counters), Response> {
 }
 
 /// Says from whom an answer is: who leads, and when this node heard of it.
-pub(super) fn marked(
-    service: &Service,
-    consistency: Consistency,
-    response: Response,
-) -> Response {
+pub(super) fn marked(service: &Service, consistency: Consistency, response: Response) -> Response {
     let status = service.client.status();
     let known = if status.leader.is_some() { "true" } else { "false" };
     let contact = match consistency {

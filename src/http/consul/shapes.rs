@@ -77,7 +77,8 @@ struct ServiceCheck<'a> {
 impl<'a> SessionShape<'a> {
     pub fn of(session: &'a Session) -> Self {
         let new = &session.new;
-        let checks = new.service_checks.iter().map(|(id, namespace)| ServiceCheck { id, namespace });
+        let checks =
+            new.service_checks.iter().map(|(id, namespace)| ServiceCheck { id, namespace });
         Self {
             id: uuid(new.id),
             name: &new.name,

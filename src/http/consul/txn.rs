@@ -77,6 +77,12 @@ struct Shown<'a> {
     kv: Entry<'a>,
 }
 
+impl<'a> Shown<'a> {
+    fn of(given: &'a Given) -> Self {
+        Self { kv: Entry { entry: &given.entry, with_value: given.read } }
+    }
+}
+
 /// An operation that failed.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -94,11 +100,7 @@ impl From<Hopeless> for Problem {
 fn answer(reply: &KvReply, told: &[Told], pretty: bool) -> Response {
     match reply {
         KvReply::Done { given, .. } => {
-            let shown = |it| {
-                let Given { entry, read, .. } = it;
-                Shown { kv: Entry { entry, with_value: *read } }
-            };
-            let results = Some(given.iter().map(shown).collect());
+            let results = Some(given.iter().map(Shown::of).collect());
             json::response(200, &Answer { results, errors: None }, pretty)
         }
         KvReply::Refused(failed) => {
@@ -128,9 +130,9 @@ fn what(told: &Told, why: &Why) -> String {
         (Verb::Lock, Why::NoSession) => format!("invalid session {session:?}"),
         (Verb::Lock, Why::Delayed) => format!("failed to lock key {key:?} due to lock delay"),
         (Verb::Lock, _) => format!("failed to lock key {key:?}, lock is already held"),
-        (Verb::Unlock, _) => format!(
-            "failed to unlock key {key:?}, lock isn't held, or is held by another session"
-        ),
+        (Verb::Unlock, _) => {
+            format!("failed to unlock key {key:?}, lock isn't held, or is held by another session")
+        }
         (Verb::DeleteCas, _) => format!("failed to delete key {key:?}, index is stale"),
         (Verb::CheckIndex, Why::Stale(found)) => {
             format!("failed index check for key {key:?}, current modify index {found} != {index}")
@@ -141,7 +143,9 @@ fn what(told: &Told, why: &Why) -> String {
         }
         (Verb::CheckSession, _) => {
             let found = if let Why::Held(holder) = why { uuid(*holder) } else { String::new() };
-            format!("failed session check for key {key:?}, current session {found:?} != {session:?}")
+            format!(
+                "failed session check for key {key:?}, current session {found:?} != {session:?}"
+            )
         }
         (Verb::CheckNotExists, _) => format!("key {key:?} exists"),
         (Verb::Get | Verb::GetOrEmpty | Verb::GetTree, _) => format!("key {key:?} doesn't exist"),

@@ -246,8 +246,7 @@ impl Transaction {
         let size = asked.value.0.len();
         if size > value_max {
             let Asked { key, .. } = asked;
-            let text =
-                format!("Value for key {key:?} is too large ({size} > {value_max} bytes)");
+            let text = format!("Value for key {key:?} is too large ({size} > {value_max} bytes)");
             return Err(refusal(413, &text));
         }
         let Some(verb) = Verb::of(&asked.verb) else {

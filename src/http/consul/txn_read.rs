@@ -18,8 +18,11 @@ pub(super) fn run(view: &View, ops: &[Op]) -> Result<KvReply, StoreError> {
     let (mut given, mut failed) = (Vec::new(), Vec::new());
     for (number, op) in (0..).zip(ops) {
         match reading.run(op)? {
-            Ok(entries) => given
-                .extend(entries.into_iter().map(|(entry, read)| Given { op: number, entry, read })),
+            Ok(entries) => given.extend(entries.into_iter().map(|(entry, read)| Given {
+                op: number,
+                entry,
+                read,
+            })),
             Err(why) => failed.push(Failed { op: number, key: op.key().clone(), why }),
         }
     }

@@ -25,8 +25,9 @@ pub(super) fn write(
     let command = command.encode();
     if command.len() > COMMAND_LEN_MAX {
         let size = command.len();
-        let text =
-            format!("Request is too large as a whole ({size} > {COMMAND_LEN_MAX} bytes in the log)");
+        let text = format!(
+            "Request is too large as a whole ({size} > {COMMAND_LEN_MAX} bytes in the log)"
+        );
         return refusal(413, &text).into();
     }
     let ask = Ask::Write(command);
@@ -56,7 +57,7 @@ impl<F: FnOnce(Reply) -> Response + Send> Continue for Written<F> {
                 refusal(503, "this node's write session has ended; nothing was changed")
             }
             Outcome::Written(reply) => self.0(reply),
-            Outcome::Readable | Outcome::Done => {
+            Outcome::Readable | Outcome::Done | Outcome::Changed => {
                 unreachable!("a write is answered with its reply or fails")
             }
         };
