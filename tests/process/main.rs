@@ -7,6 +7,7 @@ mod garbage;
 mod harness;
 mod idempotency;
 mod import;
+mod kv;
 mod one_node;
 mod readme;
 mod refusals;
