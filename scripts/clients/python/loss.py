@@ -58,7 +58,9 @@ def leader_of(nodes):
     def look():
         leaders = {node.client.status.leader() for node in nodes}
         same(len(leaders), 1, f"number of leaders in {leaders}")
-        return next(node for node in nodes if node.peer in leaders)
+        found = [node for node in nodes if node.peer in leaders]
+        assert found, f"{leaders} does not run"
+        return found[0]
 
     return eventually("a leader", look)
 
