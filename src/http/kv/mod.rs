@@ -67,6 +67,10 @@ pub(in crate::http) fn delete(service: &Service, part: &str, request: &Request) 
 
 /// The numbers that a view was published with, and what they mean for its keys.
 fn standing(view: &View) -> Result<(Counters, Context), StoreError> {
+    if view.meta().is_empty() {
+        // Nothing has been applied yet.
+        return Ok(Default::default());
+    }
     let standing = Standing::decode(view.meta()).map_err(|error| {
         StoreError::damaged(format!("what a view was published with is damaged: {error}"))
     })?;
