@@ -20,9 +20,9 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Changes, Command, Standing, State, VERSION_KV};
+use bowline::state::{At, Command, Standing, State, VERSION_KV};
 use bowline::storage::Store;
-use bowline::watch::{self, Watches};
+use bowline::watch::Watches;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
@@ -322,10 +322,7 @@ impl Mind {
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
-        self.watches.changed(&match self.state.take_changes() {
-            Changes::Rows(rows) => watch::Changes::Rows(rows),
-            Changes::All => watch::Changes::All,
-        });
+        self.watches.changed(&self.state.take_changes());
         reply
     }
 }
