@@ -15,8 +15,13 @@ pub const SERVERS: usize = 5;
 const MAJORITY: usize = SERVERS / 2 + 1;
 /// Writers, each with keys of its own.
 const WRITERS: usize = 2;
-/// Keys of a writer, written in turn.
-const KEYS: u64 = 40;
+/// One write in so many goes to a key that is written again and again: there an old value would show. All
+/// others go to a key of their own: there a loss stays a loss.
+const HOT: u64 = 4;
+/// How many of those keys there are.
+const HOT_KEYS: u64 = 5;
+/// Acknowledged writes before anything happens, and behind all that happens.
+const CALM: u64 = 80;
 /// How often a writer reads what it has written, at another server: one in so many.
 const READ_BACK: u64 = 8;
 /// Time between two checks.
@@ -55,7 +60,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Starts servers, writers and checker, and waits until all keys have been written once.
+    /// Starts servers, writers and checker, and waits until they have done something.
     pub fn start(name: &'static str) -> Self {
         let cluster = cluster(SERVERS, &[]);
         let shared = Arc::new(Shared {
@@ -74,7 +79,7 @@ impl Evaluation {
         let checked = Arc::clone(&shared);
         threads.push(std::thread::spawn(move || check(&checked)));
         let evaluation = Self { name, cluster, shared, threads };
-        evaluation.goes_on(WRITERS as u64 * KEYS);
+        evaluation.goes_on(CALM);
         evaluation
     }
 
@@ -146,9 +151,25 @@ impl Evaluation {
         self.shared.reachable[at].store(!alone, Ordering::Relaxed);
     }
 
+    /// Makes sure that no write is acknowledged any more: not one that is sent here, and none of those
+    /// that go on meanwhile.
+    pub fn is_stuck(&self) {
+        let asker = Asker::new();
+        let attempt = |number| {
+            let reachable = self.shared.reachable();
+            let at = reachable[usize::try_from(number).unwrap() % reachable.len()];
+            asker.put(&self.shared.http[at], &format!("{PREFIX}stuck"), number)
+        };
+        // What was on its way when the majority went may still be acknowledged.
+        attempt(1);
+        let before = self.shared.book.count();
+        assert!(!attempt(2) && !attempt(3), "a minority has acknowledged a write");
+        assert_eq!(self.shared.book.count(), before, "so has it here");
+    }
+
     /// Ends the load, and waits until every server has all that was acknowledged, and all have the same.
     pub fn finish(mut self) {
-        self.goes_on(WRITERS as u64 * KEYS);
+        self.goes_on(CALM);
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().expect("every check was passed");
@@ -174,9 +195,9 @@ impl Drop for Evaluation {
     }
 }
 
-/// Sets this writer's keys to one number after the other, at each reachable server in turn, and reads
-/// some of them back elsewhere. What is not acknowledged is not repeated: it may have been done or not,
-/// and the next number tells them apart.
+/// Writes one number after the other, at each reachable server in turn, and reads some of them back
+/// elsewhere. What is not acknowledged is not repeated: it may have been done or not, and the next number
+/// tells them apart.
 fn write(writer: usize, shared: &Shared) {
     let asker = Asker::new();
     for number in 1.. {
@@ -186,7 +207,10 @@ fn write(writer: usize, shared: &Shared) {
         let reachable = shared.reachable();
         let turn = usize::try_from(number).unwrap() + writer;
         let at = |turn: usize| shared.http[reachable[turn % reachable.len()]].as_str();
-        let key = format!("{PREFIX}{writer}/{}", number % KEYS);
+        let key = match number.is_multiple_of(HOT) {
+            true => format!("{PREFIX}{writer}/hot/{}", number / HOT % HOT_KEYS),
+            false => format!("{PREFIX}{writer}/{number}"),
+        };
         if !asker.put(at(turn), &key, number) {
             // A server that refuses everything at once must not take the processor from the others.
             std::thread::park_timeout(Duration::from_millis(5));

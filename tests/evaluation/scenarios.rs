@@ -6,7 +6,7 @@ use crate::evaluation::{Evaluation, SERVERS};
 use crate::need::{need, strace};
 
 /// Acknowledged writes that each stage of a scenario waits for.
-const STAGE: u64 = 40;
+const STAGE: u64 = 60;
 /// How much longer a sync takes on a slow disk: some hundred times.
 const SLOW: Duration = Duration::from_millis(40);
 
@@ -138,5 +138,17 @@ fn two_fail_while_the_disk_of_a_third_is_slow() {
     evaluation.goes_on(STAGE);
     evaluation.resume(followers[1]);
     evaluation.recover(followers[0]);
+    evaluation.finish();
+}
+
+#[test]
+fn one_more_than_is_tolerated_stops_writes_and_loses_none() {
+    let evaluation = Evaluation::start("three stand still");
+    let (leader, followers) = (evaluation.leader(), evaluation.followers());
+    let still = [leader, followers[0], followers[1]];
+    still.iter().for_each(|at| evaluation.pause(*at));
+    evaluation.is_stuck();
+    still.iter().for_each(|at| evaluation.resume(*at));
+    evaluation.goes_on(STAGE);
     evaluation.finish();
 }
