@@ -23,7 +23,7 @@ const HOT_KEYS: u64 = 5;
 /// Acknowledged writes before anything happens, and behind all that happens.
 const CALM: u64 = 80;
 /// How often a writer reads what it has written, at another server: one in so many.
-const READ_BACK: u64 = 8;
+const READ_BACK: u64 = 5;
 /// Time between two checks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a check may wait for a majority to have applied what was acknowledged: a follower learns of a
@@ -200,7 +200,7 @@ impl Drop for Evaluation {
 /// tells them apart.
 fn write(writer: usize, shared: &Shared) {
     let asker = Asker::new();
-    for number in 1.. {
+    for number in 1_u64.. {
         if shared.stop.load(Ordering::Relaxed) {
             break;
         }
