@@ -532,14 +532,45 @@ impl Wire {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new(), bytes: Vec::new() };
-        if method != "HEAD" && status != 100 && status != 204 && status != 304 {
-            answer.bytes = match answer.header("Content-Length") {
-                Some(length) => self.take(length.parse().unwrap()),
-                None => self.take_chunks(),
-            };
-            answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
+        if method == "HEAD" || matches!(status, 100 | 204 | 304) {
+            return answer;
         }
+        if answer.header("Transfer-Encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk() {
+                answer.bytes.extend(chunk);
+            }
+        } else {
+            answer.bytes = self.take(answer.header("Content-Length").unwrap().parse().unwrap());
+        }
+        answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         answer
+    }
+
+    /// The head of the next answer; the body is left for [`chunk`](Self::chunk) or [`rest`](Self::rest).
+    pub fn head(&mut self) -> Answer {
+        self.answer_to("HEAD")
+    }
+
+    /// The next chunk of an answer that is sent in chunks; `None` at its end.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(2).position(|it| it == b"\r\n") {
+                break at;
+            }
+            assert!(self.fill(), "the answer broke off");
+        };
+        let size = self.take(end + 2);
+        let size = usize::from_str_radix(str::from_utf8(&size[..end]).unwrap(), 16).unwrap();
+        let mut chunk = self.take(size + 2);
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        (size > 0).then_some(chunk)
+    }
+
+    /// All that comes until the connection ends, and whether it ended well.
+    pub fn rest(&mut self) -> (Vec<u8>, bool) {
+        let mut rest = std::mem::take(&mut self.buffer);
+        let ended = self.stream.read_to_end(&mut rest).is_ok();
+        (rest, ended)
     }
 
     fn take(&mut self, length: usize) -> Vec<u8> {
@@ -547,27 +578,6 @@ impl Wire {
             assert!(self.fill(), "the body broke off");
         }
         self.buffer.drain(..length).collect()
-    }
-
-    /// A body in chunks.
-    fn take_chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        loop {
-            let end = loop {
-                if let Some(at) = self.buffer.windows(2).position(|it| it == b"\r\n") {
-                    break at;
-                }
-                assert!(self.fill(), "the body broke off");
-            };
-            let line = self.take(end + 2);
-            let length = str::from_utf8(&line[..end]).unwrap();
-            let length = usize::from_str_radix(length, 16).unwrap();
-            body.extend(self.take(length));
-            assert_eq!(self.take(2), b"\r\n");
-            if length == 0 {
-                return body;
-            }
-        }
     }
 
     /// Waits for the server's end of the stream, and for nothing before it.
@@ -592,6 +602,15 @@ impl Wire {
     }
 }
 
+/// Waits until something is so, which nothing but time keeps from being so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "still not so: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Checks that an answer is a well-formed problem document with this status.
 pub fn problem(answer: &Answer, status: u16) -> serde_json::Value {
     assert_eq!(answer.status, status, "{answer:?}");
@@ -601,7 +620,7 @@ pub fn problem(answer: &Answer, status: u16) -> serde_json::Value {
     assert_eq!(json["status"], status);
     assert!(json["title"].is_string() && json["detail"].is_string());
     let retry_after = match status {
-        503 => Some("1"),
+        429 | 503 => Some("1"),
         507 => Some("10"),
         _ => None,
     };
