@@ -20,9 +20,9 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Command, Standing, State, VERSION_KV};
+use bowline::state::{At, Changes, Command, Standing, State, VERSION_KV};
 use bowline::storage::Store;
-use bowline::watch::Watches;
+use bowline::watch::{self, Watches};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
@@ -322,7 +322,10 @@ impl Mind {
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
-        self.watches.changed(&self.state.take_changes());
+        self.watches.changed(&match self.state.take_changes() {
+            Changes::Rows(rows) => watch::Changes::Rows(rows),
+            Changes::All => watch::Changes::All,
+        });
         reply
     }
 }
@@ -532,17 +535,13 @@ impl Wire {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new(), bytes: Vec::new() };
-        if method == "HEAD" || matches!(status, 100 | 204 | 304) {
-            return answer;
+        if method != "HEAD" && status != 100 && status != 204 && status != 304 {
+            answer.bytes = match answer.header("Content-Length") {
+                Some(length) => self.take(length.parse().unwrap()),
+                None => self.take_chunks(),
+            };
+            answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         }
-        if answer.header("Transfer-Encoding") == Some("chunked") {
-            while let Some(chunk) = self.chunk() {
-                answer.bytes.extend(chunk);
-            }
-        } else {
-            answer.bytes = self.take(answer.header("Content-Length").unwrap().parse().unwrap());
-        }
-        answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         answer
     }
 
@@ -578,6 +577,11 @@ impl Wire {
             assert!(self.fill(), "the body broke off");
         }
         self.buffer.drain(..length).collect()
+    }
+
+    /// A body in chunks.
+    fn take_chunks(&mut self) -> Vec<u8> {
+        std::iter::from_fn(|| self.chunk()).flatten().collect()
     }
 
     /// Waits for the server's end of the stream, and for nothing before it.
