@@ -197,9 +197,12 @@ impl<T: Table> State<T> {
                 Reply::Expired { count }
             }
             Command::RaiseVersion { version } => {
-                let known = &mut self.meta.summary.cluster_version;
-                *known = version.max(*known);
-                Reply::Version(*known)
+                let summary = &mut self.meta.summary;
+                summary.cluster_version = version.max(summary.cluster_version);
+                // An empty store is told to be at 1, which nothing in it may be, or who waits there for
+                // the first key would not be told of it.
+                summary.revision = summary.revision.max(1);
+                Reply::Version(summary.cluster_version)
             }
             command => match self.meta.writes.admit(write) {
                 Admission::Answer(reply) => reply,
