@@ -69,6 +69,20 @@ fn a_change_of_the_key_is_told_and_nothing_else_wakes() {
 }
 
 #[test]
+fn the_first_write_of_all_is_news() {
+    for target in ["/v1/kv/k", "/v1/kv/?recurse", "/v1/kv/k?keys"] {
+        let api = api();
+        let mut client = wait_for(&api, target);
+        put(&api, "k", "1");
+        assert_eq!(client.answer().status, 200, "{target}");
+    }
+    let api = api();
+    let mut client = wait_for(&api, "/v1/session/list");
+    assert_eq!(api.ask("PUT", "/v1/session/create", "").status, 200);
+    assert_ne!(client.answer().body, "[]");
+}
+
+#[test]
 fn what_is_newer_already_is_told_at_once() {
     let api = api();
     put(&api, "k", "1");

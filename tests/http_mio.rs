@@ -72,6 +72,7 @@ fn however_the_bytes_are_cut_the_answers_are_the_same() {
 #[test]
 fn ambiguous_requests_end_the_connection_after_one_answer() {
     let api = start();
+    let applied = api.node.applied();
     // If any of these were read differently, the second request would be answered too.
     let second = "GET /livez HTTP/1.1\r\nHost: h\r\n\r\n";
     for (fields, status) in [
@@ -107,7 +108,7 @@ fn ambiguous_requests_end_the_connection_after_one_answer() {
         assert_eq!(answer.status, status, "{bytes:?}");
         assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
     }
-    assert_eq!(api.node.applied(), 1, "nothing was written");
+    assert_eq!(api.node.applied(), applied, "nothing was written");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use bowline::error::{Failure, Reason};
-use http_support::{Answer, Api, Front, Mood, index, problem};
+use bowline::http::Options;
+use bowline::http::front::Patience;
+use http_support::{Answer, Api, Front, Mood, Node, index, problem};
 use serde_json::{Value, json};
 
 both_fronts! {
@@ -111,7 +113,7 @@ fn conditions_hold_or_nothing_changes(front: Front) {
     assert_eq!(delete(&api, "k", &matches(&third)).status, 204);
     problem(&delete(&api, "k", &matches(&third)), 412);
     problem(&delete(&api, "k", &matches("*")), 412);
-    assert_eq!(set(&api, "k", "four").is_empty(), false);
+    set(&api, "k", "four");
     assert_eq!(delete(&api, "k", &matches("*")).status, 204);
 
     for headers in
@@ -567,6 +569,46 @@ fn many_keys_are_told_in_slices_and_then_their_changes() {
     gone.sort();
     gone.dedup();
     assert_eq!(gone.len(), 1200, "each of them, once or more");
+}
+
+#[test]
+fn there_is_a_bound_on_watches_and_on_long_listings() {
+    let options = Options { streams_max: 0, ..Options::default() };
+    let node = Node::start_with_watches(options, 1);
+    let api = Api::over(node, Front::Mio, Patience::default());
+    for n in 0..600 {
+        set(&api, &format!("many/{n}"), "x");
+    }
+    let json = problem(&api.get("/api/kv"), 429);
+    assert_eq!(json["retryable"], true);
+    assert_eq!(api.get("/api/kv?prefix=many/1").status, 200, "a short one is like any answer");
+    let mut events = Events::watch(&api, "/many/1?watch", "");
+    assert_eq!(events.key().0, "put");
+    let json = problem(&api.get("/api/kv/many/2?watch"), 429);
+    assert!(json["detail"].as_str().unwrap().contains("--watches-max"), "{json}");
+    drop(events);
+    while api.node.metrics.watches.get() > 0 {
+        std::thread::yield_now();
+    }
+    Events::watch(&api, "/many/2?watch", "");
+}
+
+#[test]
+fn who_does_not_read_a_watch_costs_a_bounded_amount_of_memory() {
+    let api = Api::start(Front::Mio);
+    let value = "v".repeat(500_000);
+    let mut events = Events::watch(&api, "?watch&prefix=big/", "");
+    events.next();
+    // 100 MB of changes of four keys: far more than any buffer on the way holds.
+    for n in 0..200 {
+        set(&api, &format!("big/{}", n % 4), &format!("{n}{value}"));
+    }
+    let mut told = 0;
+    let end = now(&api);
+    while events.next().2 != Some(end) {
+        told += 1;
+    }
+    assert!(told < 100, "what nobody read was told once: {told}");
 }
 
 #[test]

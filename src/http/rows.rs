@@ -6,8 +6,8 @@
 
 use bytes::Bytes;
 
+use crate::node::{Rows, StoreError, View};
 use crate::state::kv::{self, Entry};
-use crate::storage::{Rows, StoreError, View};
 
 /// All keys with a prefix, in byte order, as of one view.
 pub(in crate::http) struct PrefixScan<R = View> {

@@ -199,9 +199,11 @@ impl<T: Table> State<T> {
             Command::RaiseVersion { version } => {
                 let summary = &mut self.meta.summary;
                 summary.cluster_version = version.max(summary.cluster_version);
-                // An empty store is told to be at 1, which nothing in it may be, or who waits there for
-                // the first key would not be told of it.
-                summary.revision = summary.revision.max(1);
+                if summary.cluster_version >= VERSION_KV {
+                    // Of a store in which nothing was ever done readers are told index 1, and then
+                    // wait for more: nothing in it may have that revision.
+                    summary.revision = summary.revision.max(1);
+                }
                 Reply::Version(summary.cluster_version)
             }
             command => match self.meta.writes.admit(write) {

@@ -347,6 +347,20 @@ fn the_clusters_version_rises_and_is_never_more_than_is_known() {
     assert!(error.to_string().contains("upgrade this node"), "{error}");
 }
 
+#[test]
+fn nothing_ever_has_the_revision_that_readers_of_an_empty_store_are_told() {
+    let mut state = State::new(MemoryStore::default(), ClusterId::default());
+    let raise = Command::RaiseVersion { version: VERSION_KV }.encode();
+    state.apply_command(at(1), id(0, 0, 0), &raise).unwrap();
+    assert_eq!(state.summary().revision, 1);
+    assert_eq!(state.meta().kv.store_index(), 1);
+    // Where something was done already nothing is passed over.
+    let mut state = example_state();
+    let before = state.summary().revision;
+    state.apply_command(at(8), id(0, 0, 0), &raise).unwrap();
+    assert!(before >= 1 && state.summary().revision == before);
+}
+
 /// A member that runs an older program can be sent the state until there are keys in it, which is not
 /// before every member runs a newer one.
 #[test]

@@ -322,10 +322,7 @@ impl Mind {
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
-        self.watches.changed(&match self.state.take_changes() {
-            Changes::Rows(rows) => watch::Changes::Rows(rows),
-            Changes::All => watch::Changes::All,
-        });
+        self.watches.changed(&self.state.take_changes());
         reply
     }
 }
@@ -540,7 +537,6 @@ impl Wire {
                 Some(length) => self.take(length.parse().unwrap()),
                 None => self.take_chunks(),
             };
-            answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         }
         answer
     }

@@ -12,10 +12,10 @@ use crate::http::query;
 use crate::http::reply::{Body, Response};
 use crate::http::service::{Service, Step};
 use crate::http::wire::Request;
+use crate::node::StoreError;
 use crate::node::View;
 use crate::state::kv::{self, Counters, Failed, KEY_LEN_MAX, KvReply, Op, SessionId, When, Why};
 use crate::state::{Command, Reply};
-use crate::storage::StoreError;
 use crate::watch::Topic;
 
 /// `GET /v1/kv/{key}`.

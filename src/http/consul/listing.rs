@@ -14,9 +14,9 @@ use crate::http::reply::{Body, JSON, Response};
 use crate::http::rows::PrefixScan;
 use crate::http::stream::{Piece, Source, Stream};
 use crate::ids::Ticket;
+use crate::node::StoreError;
 use crate::node::View;
 use crate::state::kv::{self, Counters};
-use crate::storage::StoreError;
 use crate::watch::Topic;
 
 /// Keys and bytes of a slice; each costs about a millisecond at most.

@@ -29,8 +29,8 @@ use super::reply::{Response, retry_after};
 use super::service::Step;
 use super::wire::Request;
 use crate::error::{Certainty, Failure, Reason};
+use crate::node::StoreError;
 use crate::node::{Completion, Outcome};
-use crate::storage::StoreError;
 
 /// The answer to a transfer or a removal.
 pub(in crate::http) fn done(body: &'static str, completion: &Completion) -> Step {

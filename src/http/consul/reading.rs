@@ -16,10 +16,10 @@ use crate::http::service::{self, Service, Step, Woken};
 use crate::http::step::{Continue, Waiter};
 use crate::http::work::{Task, Worked};
 use crate::ids;
+use crate::node::StoreError;
 use crate::node::{Ask, Completion, Outcome, View};
 use crate::state::Standing;
 use crate::state::kv::Counters;
-use crate::storage::StoreError;
 use crate::watch::{Topic, Watch};
 
 /// What `X-Consul-LastContact` says of a leader that was never heard of: Go's longest duration.

@@ -11,10 +11,10 @@ use crate::http::reply::Response;
 use crate::http::service::{Service, Step};
 use crate::http::wire::Request;
 use crate::membership::RosterStatus;
+use crate::node::StoreError;
 use crate::node::View;
 use crate::state::kv::{self, Counters, SessionId};
 use crate::state::{Command, Reply};
-use crate::storage::StoreError;
 use crate::watch::Topic;
 
 /// `PUT /v1/session/create`.

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::node::StoreError;
 use crate::node::View;
 use crate::state::kv::{self, Entry, Failed, Given, KvReply, Op, Why};
-use crate::storage::StoreError;
 
 /// Bytes of keys and values that are read at most, as in a transaction that writes.
 const READ_MAX: usize = 1 << 20;

@@ -248,6 +248,10 @@ impl Connection {
         if self.is_left(full) {
             return None;
         }
+        if self.outbox.is_idle() {
+            self.outbox.relieve();
+            self.decoder.relieve();
+        }
         if self.phase == Phase::Open {
             let more = if full { !self.is_full() } else { self.readable };
             return Some(if more { Turn::Again } else { Turn::Rest });

@@ -64,8 +64,8 @@ pub(super) enum News {
 pub(super) enum Job {
     /// A request's own work.
     Work(u64),
-    /// A wait that was over before it began.
-    Changed(u64),
+    /// A wait that is over.
+    Woken(u64, Woken),
     /// The next piece of the answer that this connection is being sent.
     Piece {
         /// The connection's number in its loop,
@@ -191,16 +191,24 @@ impl Desk {
         }
     }
 
-    /// Goes on with what waits or rests.
-    pub fn wake(&mut self, ticket: u64, woken: Woken) -> Option<News> {
-        if let Some(Waiting { place, deadline, watch, resume }) = self.waiting.remove(&ticket) {
-            self.timers.remove(&(deadline, ticket));
-            let step = self.service.woken(resume, watch, woken);
-            return Some(News::Request(place, self.proceed(step, place)));
+    /// Goes on with what waits, when its turn comes, or with what rests, at once: one change may wake
+    /// thousands, and what each of them does then takes its time.
+    fn wake(&mut self, ticket: u64, woken: Woken) -> Option<News> {
+        if self.waiting.contains_key(&ticket) {
+            self.jobs.push_back(Job::Woken(ticket, woken));
+            return None;
         }
         let Resting { place, until } = self.resting.remove(&ticket)?;
         until.map(|at| self.timers.remove(&(at, ticket)));
         Some(News::Wake(place, ticket))
+    }
+
+    /// Goes on with a request that waited for changes.
+    pub fn resume(&mut self, ticket: u64, woken: Woken) -> Option<News> {
+        let Waiting { place, deadline, watch, resume } = self.waiting.remove(&ticket)?;
+        self.timers.remove(&(deadline, ticket));
+        let step = self.service.woken(resume, watch, woken);
+        Some(News::Request(place, self.proceed(step, place)))
     }
 
     /// Wakes whoever rests when a completion for the ticket comes, or at this time.
@@ -266,7 +274,7 @@ impl Desk {
                 Step::Wait { watch, deadline, resume } => {
                     let ticket = self.ticket();
                     if watch.arm(ticket) {
-                        self.jobs.push_back(Job::Changed(ticket.id));
+                        self.jobs.push_back(Job::Woken(ticket.id, Woken::Changed));
                     }
                     self.timers.insert((deadline, ticket.id));
                     self.waiting.insert(ticket.id, Waiting { place, deadline, watch, resume });
@@ -280,5 +288,18 @@ impl Desk {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::Connection;
+    use super::*;
+
+    /// Ten thousand clients may wait on a node for hours, so what one costs is watched over.
+    #[test]
+    fn a_waiting_client_costs_little() {
+        assert!(size_of::<Connection>() <= 256);
+        assert!(size_of::<Waiting>() <= 128);
     }
 }

@@ -20,7 +20,6 @@ use super::connection::{Connection, Turn};
 use super::desk::{Desk, Job, News, Place};
 use super::mio::{Acceptor, PAUSE};
 use super::slab::Slab;
-use crate::http::service::Woken;
 use crate::http::wire::Decoder;
 use crate::node::{Completion, Sink};
 
@@ -151,8 +150,8 @@ impl EventLoop {
                 self.spread(news);
             }
             self.accept(now);
-            self.take_turns(now);
             self.do_jobs();
+            self.take_turns(now);
             if now >= self.next_sweep {
                 self.sweep(now);
             }
@@ -288,7 +287,7 @@ impl EventLoop {
             let Some(job) = self.desk.jobs.pop_front() else { return };
             let news = match job {
                 Job::Work(ticket) => self.desk.work(ticket),
-                Job::Changed(ticket) => self.desk.wake(ticket, Woken::Changed),
+                Job::Woken(ticket, woken) => self.desk.resume(ticket, woken),
                 Job::Piece { slot, connection } => {
                     self.pull(slot, connection);
                     None

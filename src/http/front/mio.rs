@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use ::mio::net::{TcpListener, TcpStream};
 use ::mio::{Interest, Poll, Waker};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::desk::Desk;
 use super::event_loop::{EventLoop, Inbox, LISTENER, WAKER};
@@ -22,6 +23,12 @@ use crate::threads;
 const ACCEPT_MAX: usize = 64;
 /// How long to leave the backlog alone when there is no room.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// How long a silent client is believed to be there, until it is asked,
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// how often it is asked then,
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// and after how many questions without an answer it is given up.
+const PROBES: u32 = 3;
 /// How often a lack of room is told at most.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -57,6 +64,11 @@ pub fn start_with(
         inboxes.push(Arc::new(Inbox::new(Waker::new(poll.registry(), WAKER)?)));
         polls.push(poll);
     }
+    // Accepted sockets inherit it on Linux. Whoever waits for a change sends nothing for minutes, and
+    // a machine that has lost its power says no goodbye.
+    let keepalive =
+        TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
+    SockRef::from(&listener).set_tcp_keepalive(&keepalive)?;
     let mut listener = TcpListener::from_std(listener);
     polls[0].registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let open = Arc::new(AtomicUsize::new(0));

@@ -251,6 +251,12 @@ impl Outbox {
         Some(wrote)
     }
 
+    /// Gives back memory that will not be needed for a while.
+    pub fn relieve(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.answers.shrink_to_fit();
+    }
+
     fn shape(&mut self, mut response: Response, mut exchange: Exchange, desk: &Desk) -> Answer {
         let streams = matches!(response.body, Body::Stream(_)) && has_body(&response, exchange);
         if streams && exchange.version == Version::Http10 {

@@ -48,17 +48,28 @@ pub(super) fn of_write(request: &Request) -> Result<Condition, Problem> {
     }
 }
 
-/// Whether the reader has this revision already (`If-None-Match`).
-///
-/// # Errors
-/// When the header is malformed.
-pub(super) fn has(request: &Request, revision: u64) -> Result<bool, Problem> {
-    Ok(match tags(request, "If-None-Match")? {
-        None => false,
-        Some(Tags::Any) => true,
-        // Weak comparison: what has been compressed on its way is still the same value.
-        Some(Tags::List(list)) => list.iter().any(|tag| tag.revision == Some(revision)),
-    })
+/// What a reader has already (`If-None-Match`).
+#[derive(Debug)]
+pub(super) struct Known(Option<Tags>);
+
+impl Known {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the header is malformed.
+    pub(super) fn of(request: &Request) -> Result<Self, Problem> {
+        tags(request, "If-None-Match").map(Self)
+    }
+
+    /// Whether that is this revision.
+    pub(super) fn has(&self, revision: u64) -> bool {
+        match &self.0 {
+            None => false,
+            Some(Tags::Any) => true,
+            // Weak comparison: what has been compressed on its way is still the same value.
+            Some(Tags::List(list)) => list.iter().any(|tag| tag.revision == Some(revision)),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq)]

@@ -16,8 +16,8 @@ use super::entries::{Context, Detail, path_of, push_json};
 use super::fresh::{self, Reading};
 use super::{detail, standing, unreadable};
 use crate::ids::Ticket;
+use crate::node::StoreError;
 use crate::node::View;
-use crate::storage::StoreError;
 
 /// JSON, one a line.
 const JSON_LINES: &str = "application/jsonl";

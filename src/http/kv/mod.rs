@@ -23,9 +23,9 @@ use super::reply::{Problem, Response};
 use super::service::Service;
 use super::step::Step;
 use super::wire::Request;
+use crate::node::StoreError;
 use crate::state::Standing;
 use crate::state::kv::Counters;
-use crate::storage::StoreError;
 use entries::{Context, Detail};
 
 use crate::node::View;

@@ -8,15 +8,15 @@ use super::super::reply::{Body, JSON, Problem, Response, Value};
 use super::super::service::Service;
 use super::super::step::{Continue, Step};
 use super::super::wire::Request;
-use super::condition::{self, Condition, etag};
+use super::condition::{self, Condition, Known, etag};
 use super::entries::{Context, Detail, push_json, session_name};
 use super::fresh::{self, Reading};
 use super::params::{self, Extras};
 use super::{standing, unreadable};
+use crate::node::StoreError;
 use crate::node::{Ask, Completion, Outcome, View};
 use crate::state::kv::{self, Entry, Failed, Given, KEY_LEN_MAX, KvReply, Op, When, Why};
 use crate::state::{Command, Reply, Summary, VERSION_KV};
-use crate::storage::StoreError;
 
 /// What a value is, as far as the store knows.
 const ANY_BYTES: &str = "application/octet-stream";
@@ -25,8 +25,7 @@ const ANY_BYTES: &str = "application/octet-stream";
 struct Get {
     key: Bytes,
     json: bool,
-    /// Kept for its condition, which is about what will be there.
-    request: Request,
+    known: Known,
 }
 
 /// Answers `GET /api/kv/{key}`.
@@ -36,9 +35,7 @@ pub(super) fn get(service: &Service, key: Bytes, request: &Request) -> Result<St
         Some("json") => true,
         Some(_) => return Err(Problem::new(400, "format is raw or json")),
     };
-    // Wrong conditions are told before the cluster is asked.
-    condition::has(request, 0)?;
-    let get = Get { key, json, request: request.clone() };
+    let get = Get { key, json, known: Known::of(request)? };
     Ok(fresh::read(service, request, Box::new(get)))
 }
 
@@ -56,22 +53,19 @@ impl Reading for Get {
 impl Get {
     fn found(&self, entry: &Entry, context: &Context) -> Response {
         let revision = context.revision(entry);
-        let response = match condition::has(&self.request, revision) {
-            Ok(true) => Response::new(304),
-            Err(problem) => return problem.into(),
-            Ok(false) if self.json => {
-                let mut out = Vec::new();
-                push_json(&mut out, entry, context, Detail::Full);
-                out.push(b'\n');
-                Response { content_type: JSON, body: Body::Bytes(out.into()), ..Response::new(200) }
-            }
-            Ok(false) => {
-                let body = Body::Bytes(entry.value.clone());
-                // Whatever a client has put there, a browser must not take it for a page of ours.
-                Response { content_type: ANY_BYTES, body, ..Response::new(200) }
-                    .with("X-Content-Type-Options", "nosniff")
-                    .with("Content-Security-Policy", "sandbox")
-            }
+        let response = if self.known.has(revision) {
+            Response::new(304)
+        } else if self.json {
+            let mut out = Vec::new();
+            push_json(&mut out, entry, context, Detail::Full);
+            out.push(b'\n');
+            Response { content_type: JSON, body: Body::Bytes(out.into()), ..Response::new(200) }
+        } else {
+            let body = Body::Bytes(entry.value.clone());
+            // Whatever a client has put there, a browser must not take it for a page of ours.
+            Response { content_type: ANY_BYTES, body, ..Response::new(200) }
+                .with("X-Content-Type-Options", "nosniff")
+                .with("Content-Security-Policy", "sandbox")
         };
         let mut response = response
             .header("ETag", etag(revision))

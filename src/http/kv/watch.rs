@@ -27,9 +27,9 @@ use super::events::{Events, KEEP_ALIVE};
 use super::fresh::{self, Reading};
 use super::{detail, params, standing, unreadable};
 use crate::ids::Ticket;
+use crate::node::StoreError;
 use crate::node::{Client, View};
 use crate::state::kv::{self, Counters};
-use crate::storage::StoreError;
 use crate::watch::{News, Topic, Watch};
 
 /// How long nothing may be said.

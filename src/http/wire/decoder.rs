@@ -150,6 +150,11 @@ impl Decoder {
         }
     }
 
+    /// Gives back memory that will not be needed for a while.
+    pub fn relieve(&mut self) {
+        self.buffer.shrink_to_fit();
+    }
+
     fn step(&mut self) -> Result<Option<Arrival>, WireError> {
         match &mut self.state {
             State::Head(scan) => {

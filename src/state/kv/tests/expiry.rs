@@ -45,6 +45,10 @@ fn a_lifetime_is_renewed_and_taken_away() {
     bench.done(set_for("k", "v", 10));
     bench.clock_ms += 1_000;
     assert_eq!((bench.expire(), bench.get("k")), (1, None));
+    bench.done(lock("k", A));
+    bench.done(set_for("k", "v", 10));
+    bench.done(unlock("k", A));
+    assert_eq!(bench.get("k").unwrap().expires_ms, None, "as any write without one");
     bench.destroy(A);
 }
 
