@@ -10,7 +10,7 @@
 //! |------:|----------------------------------------------------------------|
 //! |     1 | kind: 1 a shared link, 2 gone                                  |
 //! |     1 | version of the kind: 1                                         |
-//! |     8 | cluster clock when it was created, in ms                       |
+//! |     8 | the state's clock when it was created, in ms                   |
 //! |     8 | wall clock when it was created, in ms since 1970: display only |
 //! |     8 | log index of the entry that created it                         |
 //! |  rest | the URL; nothing in a row that is gone                         |

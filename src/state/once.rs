@@ -6,10 +6,13 @@
 //! write to that layer; only the client can say that it is the same. So its key is remembered here, in
 //! rows: part of the digest and of every snapshot, and never in memory as a whole.
 //!
-//! A key is forgotten when it is [`Limits::age_ms`] old by the cluster's clock, or when more than
+//! A key is forgotten when it is [`Limits::age_ms`] old by the state's clock, which is the cluster's but
+//! for what restores have shifted it by ([`Counters::now`](super::kv::Counters::now)), or when more than
 //! [`Limits::keys`] are known, the oldest first. Both are decided by what stands in the log, so every
 //! node forgets the same keys at the same entry. An entry removes at most [`REMOVALS_MAX`] of them, so
 //! that none takes long; a key that is old enough counts as unknown even while its row still stands.
+//! What reads goes under no key ([`Command::fits_under_key`](super::Command::fits_under_key)), so what is
+//! kept of a reply is small.
 //!
 //! The order of first use is a queue with dense numbers: its rows are found by number, without a
 //! search among rows that are gone. When an overdue key is used again, its row is written anew under a
@@ -22,14 +25,14 @@
 //! | key            |       | table [`table::ONCE`], the client's key         |
 //! | value          |     1 | version: 1                                      |
 //! |                |     8 | its number in the queue                         |
-//! |                |     8 | cluster clock of its first use, in ms           |
+//! |                |     8 | state's clock at its first use, in ms           |
 //! |                |    32 | hash of the request                             |
 //! |                |  rest | the reply, MessagePack                          |
 //!
 //! | row of a place | bytes | meaning                                         |
 //! |----------------|------:|-------------------------------------------------|
 //! | key            |     8 | table [`table::ONCE_ORDER`], number, big-endian |
-//! | value          |     8 | cluster clock of the key's first use, in ms     |
+//! | value          |     8 | state's clock at the key's first use, in ms     |
 //! |                |  rest | the client's key                                |
 
 use bytes::Bytes;

@@ -75,11 +75,8 @@ impl Model {
             return (KvReply::Refused(failed), BTreeSet::new());
         }
         let ((), changed) = self.change(|model, _| model.keys = after.keys);
-        // Done and undone again is a revision too.
-        if acted && changed.is_empty() {
-            self.revision += 1;
-            self.last = self.revision;
-        }
+        // Done and undone again is a revision too, though there is nothing to see.
+        self.revision += u64::from(acted && changed.is_empty());
         (KvReply::Done { revision: self.revision, given }, changed)
     }
 

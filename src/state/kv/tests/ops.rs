@@ -159,6 +159,7 @@ fn what_is_done_and_undone_in_one_go_leaves_the_rows_alone() {
         panic!()
     };
     assert_eq!((revision, given[0].entry.modify, bench.revision()), (2, 2, 2));
+    assert_eq!(bench.counters().store_index(), 1, "there is nothing to be woken for");
     assert_eq!(bench.state.table(), &before);
     assert!(bench.changes.is_empty());
 }
