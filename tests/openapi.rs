@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use bowline::error::{Failure, Reason};
 use bowline::http::routes::limits;
 use bowline::http::wire::{Head, Request};
 use bowline::http::{Options, ROUTES, Step};
 use bowline::metrics::HttpRequests;
-use http_support::Node;
+use http_support::{Api, Front, Mood, Node};
 use serde_json::Value;
 
 /// The kinds of components that may be referred to.
@@ -227,6 +228,73 @@ fn the_parameters_of_queries_are_those_that_handlers_look_for() {
     let nobody: Vec<_> =
         documented.iter().filter(|name| !text.contains(&format!("\"{name}\""))).collect();
     assert!(nobody.is_empty(), "nobody looks for {nobody:?}");
+}
+
+/// Requests for an operation: as it should be, and with every parameter of its query right and wrong.
+fn targets(operation: &Operation) -> Vec<String> {
+    let mut path = operation.path.to_owned();
+    for (name, value) in [
+        ("{key}", "a%2Fkey"),
+        ("{id}", "00000000-1111-2222-3333-444444444444"),
+        ("{node}", "n1"),
+        ("{address}", "127.0.0.1:1"),
+    ] {
+        path = path.replace(name, value);
+    }
+    let mut targets = vec![path.clone()];
+    for parameter in operation.parameters() {
+        let name = parameter["name"].as_str().unwrap();
+        // With these an answer waits, or has no end.
+        if parameter["in"] == "query" && name != "watch" {
+            targets.extend(["x", ""].map(|value| format!("{path}?{name}={value}")));
+            targets.extend((name != "index").then(|| format!("{path}?{name}=1")));
+        }
+    }
+    targets
+}
+
+/// Asks for everything that is documented, and compares the answers with what is said of them.
+fn answers_are_as_documented(api: &Api, methods: &[&str]) {
+    for operation in operations().iter().filter(|it| methods.contains(&it.method)) {
+        let statuses = operation.statuses();
+        let mut wire = api.connect();
+        for target in targets(operation) {
+            for body in ["", "http://a.example/", "[{}]"] {
+                let method = operation.method.to_uppercase();
+                let answer = wire.ask(&method, &target, body);
+                let said = format!("{method} {target} with {body:?}: {answer:?}");
+                assert!(statuses.contains(&answer.status), "{said}");
+                let response = resolve(&operation.body["responses"][answer.status.to_string()]);
+                if let Some(kind) = answer.header("Content-Type").filter(|_| method != "HEAD") {
+                    let kind = kind.split(';').next().unwrap();
+                    let kinds = response["content"].as_object();
+                    assert!(kinds.is_some_and(|kinds| kinds.contains_key(kind)), "{said}");
+                }
+                let headers = response["headers"].as_object();
+                for name in headers.into_iter().flat_map(|headers| headers.keys()) {
+                    if name.starts_with("X-Consul-") && answer.status < 400 {
+                        assert!(answer.header(name).is_some(), "{said} has no {name}");
+                    }
+                }
+                if answer.header("Connection") == Some("close") {
+                    wire = api.connect();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_node_answers_as_documented() {
+    let api = Api::start(Front::Mio);
+    answers_are_as_documented(&api, &METHODS);
+    for failure in [Failure::not_applied(Reason::NoLeader), Failure::unknown(Reason::Deadline)] {
+        api.node.set_mood(Mood::Fails(failure));
+        answers_are_as_documented(&api, &METHODS);
+    }
+    // Only what writes is refused for that.
+    api.node.set_mood(Mood::Fails(Failure::not_applied(Reason::DiskFull)));
+    answers_are_as_documented(&api, &["put", "post", "delete"]);
 }
 
 #[test]
