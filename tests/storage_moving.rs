@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bowline::ids::Id128;
 use bowline::storage::snapshot::{
-    self, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter,
+    self, SnapshotEncoder, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter,
 };
 use bowline::storage::{
     Checkpoint, Manifest, OpenError, Rows, Scrubbed, StateDir, Store, StoreError, StoreErrorKind,
@@ -435,4 +435,33 @@ fn a_state_is_not_built_from_half_of_the_rows() {
     assert_eq!(tables(&state), [] as [PathBuf; 0], "nor is anything of it left");
     let (_store, views, checkpoint) = Store::open(&state, NEVER, Arc::default()).unwrap();
     assert_eq!((checkpoint, all(&views.current())), (None, vec![]));
+}
+
+#[test]
+fn a_snapshot_needs_no_file() {
+    let rows: Vec<Row> = (0..3_000).map(|number| row(number, 100)).collect();
+    let mut encoder = SnapshotEncoder::new(&header());
+    let mut bytes = Vec::new();
+    for (key, value) in &rows {
+        encoder.row(key, value);
+        bytes.extend(encoder.take());
+    }
+    let made = encoder.bytes();
+    assert_eq!(made, bytes.len() as u64);
+    let (rest, info) = encoder.finish();
+    bytes.extend(rest);
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapshot");
+    assert_eq!(write(&path, &header(), &rows), info);
+    assert_eq!(fs::read(&path).unwrap(), bytes, "the same bytes as in a file");
+
+    let name = Path::new("it");
+    let mut reader = SnapshotReader::over(&bytes[..], name).unwrap();
+    let found: Vec<Row> = reader.by_ref().collect::<Result<_, _>>().unwrap();
+    assert_eq!((found, reader.info()), (rows, Some(info)));
+    for cut in [0, 10, 70, 80, bytes.len() / 2, bytes.len() - 1] {
+        let read = SnapshotReader::over(&bytes[..cut], name);
+        let error = read.and_then(|reader| reader.collect::<Result<Vec<_>, _>>()).unwrap_err();
+        assert!(matches!(error, SnapshotError::Damaged { .. }), "cut at {cut}: {error}");
+    }
 }
