@@ -310,7 +310,7 @@ fn a_crash_anywhere_leaves_the_old_state_or_the_new() {
     steps.take(&data);
 
     for (number, path) in steps.0.iter().enumerate() {
-        let states = StateDir::open(path).unwrap();
+        let mut states = StateDir::open(path).unwrap();
         let new = number >= switched;
         let expected = if new { (8, Bytes::from("new")) } else { (5, Bytes::from("old")) };
         assert_eq!(found(&states.current()), expected, "step {number}");
@@ -464,4 +464,45 @@ fn a_snapshot_needs_no_file() {
         let error = read.and_then(|reader| reader.collect::<Result<Vec<_>, _>>()).unwrap_err();
         assert!(matches!(error, SnapshotError::Damaged { .. }), "cut at {cut}: {error}");
     }
+}
+
+#[test]
+fn a_state_that_was_built_elsewhere_moves_in_and_leaves_one_that_is_being_built_alone() {
+    let dir = TempDir::new().unwrap();
+    let mut states = StateDir::open(dir.path()).unwrap();
+    build(&states.current(), 5, "old");
+    let staged = states.stage().unwrap();
+    build(&staged, 9, "fetched");
+    let elsewhere = dir.path().join("elsewhere");
+    build(&elsewhere, 0, "restored");
+    let checkpoint = Checkpoint { applied: 8, meta: Bytes::from("restored") };
+    Store::relabel(&elsewhere, NEVER, &checkpoint).unwrap();
+    let moved = states.adopt(&elsewhere, Some((3, 1))).unwrap();
+    assert_eq!((moved.clone(), states.pending_restart()), (states.current(), Some((3, 1))));
+    assert!(!elsewhere.exists() && moved != staged);
+    assert_eq!(found(&states.current()), (8, Bytes::from("restored")));
+
+    states.remove_unused().unwrap();
+    assert!(staged.exists() && !dir.path().join("state").exists());
+    let moved = states.adopt(&staged, None).unwrap();
+    assert_eq!(moved, states.current());
+    assert_eq!(found(&states.current()), (9, Bytes::from("fetched")));
+    states.remove_unused().unwrap();
+    assert_eq!(found(&StateDir::open(dir.path()).unwrap().current()).0, 9);
+}
+
+#[test]
+fn what_was_begun_and_forgotten_is_taken_away_when_the_next_is_staged() {
+    let dir = TempDir::new().unwrap();
+    let mut states = StateDir::open(dir.path()).unwrap();
+    build(&states.current(), 5, "old");
+    let forgotten = states.stage().unwrap();
+    build(&forgotten, 9, "fetched");
+    let elsewhere = dir.path().join("elsewhere");
+    build(&elsewhere, 8, "restored");
+    states.adopt(&elsewhere, None).unwrap();
+    let next = states.stage().unwrap();
+    assert_ne!(next, forgotten);
+    states.remove_unused().unwrap();
+    assert!(!forgotten.exists());
 }

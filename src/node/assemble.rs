@@ -29,7 +29,7 @@ use crate::membership::{GossipCommand, GossipThread, Reconciler, announce, gossi
 use crate::metrics::Metrics;
 use crate::raft::{Boot, Configuration, Index, NodeId};
 use crate::replica::{LogRequest, Registration, Replica};
-use crate::snapshot;
+use crate::snapshot::{self, Blobs};
 use crate::state::{Command, State};
 use crate::storage::{DataDir, StateDir, Store};
 use crate::transport::{Hello, Purpose};
@@ -90,7 +90,10 @@ impl Node<'_> {
         let (commands, done) = (wires.log.1.clone(), wires.log_done.0.clone());
         let log = log_writer::spawn(writer, vote, mark, commands, done, metrics);
         let log_read = log_reader::spawn(reader, wires.read.1.clone(), wires.read_done.0.clone());
+        let blobs = Blobs::open(self.data.path(), self.store_options);
+        let blobs = Arc::new(blobs.map_err(StartError::failed)?);
         let states = States {
+            blobs: Arc::clone(&blobs),
             dir: Arc::clone(&self.state_dir),
             options: self.store_options,
             views: self.views.clone(),
@@ -101,7 +104,7 @@ impl Node<'_> {
             replaced: Arc::clone(&replaced),
         };
         let apply = self.applier(&wires, state, states).spawn();
-        let (snapshots, snapshot) = self.snapshots(&wires)?;
+        let (snapshots, snapshot) = self.snapshots(&wires, blobs)?;
         let interrupt = Arc::new(AtomicBool::new(false));
         let scrub = self.scrubber(&wires, Arc::clone(&interrupt)).spawn();
         let space = self.watch_space(&wires, replaced)?;
@@ -169,7 +172,11 @@ impl Node<'_> {
         }
     }
 
-    fn snapshots(&self, wires: &Wires) -> Result<(snapshot::Handle, JoinHandle<()>), StartError> {
+    fn snapshots(
+        &self,
+        wires: &Wires,
+        blobs: Arc<Blobs>,
+    ) -> Result<(snapshot::Handle, JoinHandle<()>), StartError> {
         let config = snapshot::Config {
             data_dir: self.data.path().to_owned(),
             cluster: self.cluster(),
@@ -178,6 +185,7 @@ impl Node<'_> {
             store: self.store_options,
             state_dir: Arc::clone(&self.state_dir),
             views: self.views.clone(),
+            blobs,
         };
         let (inbox, transport) = (self.states_inbox.clone(), self.transport.clone());
         let events = on_snapshot(wires.control.0.clone());

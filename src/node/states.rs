@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index, Installed};
+use crate::snapshot::Blobs;
 use crate::state::{Meta, State};
 use crate::storage::{
     DataDir, StateDir, Store, StoreError, StoreErrorKind, StoreOptions, StoreStopper, Views,
@@ -51,6 +52,8 @@ pub type Stopper = Arc<Mutex<Option<StoreStopper>>>;
 
 /// Where states are kept, and how one is opened.
 pub struct States {
+    /// Backups that are to be restored.
+    pub blobs: Arc<Blobs>,
     /// Which one counts.
     pub dir: Arc<Mutex<StateDir>>,
     /// How one is opened.
@@ -85,9 +88,9 @@ impl States {
         let restart = Some((installed.index, installed.term));
         let failed =
             |error: &dyn std::fmt::Display| StoreError::new(StoreErrorKind::Io, error.to_string());
-        self.dir.lock().adopt(&arrived.dir, restart).map_err(|error| failed(&error))?;
+        let dir = self.dir.lock().adopt(&arrived.dir, restart).map_err(|error| failed(&error))?;
         let (store, checkpoint) =
-            Store::open_in(&arrived.dir, self.options, Arc::clone(metrics), self.views.clone())?;
+            Store::open_in(&dir, self.options, Arc::clone(metrics), self.views.clone())?;
         *self.stopper.lock() = store.stopper();
         self.replaced.store(true, Ordering::Relaxed);
         let meta = checkpoint.map(|it| it.meta).unwrap_or_default();
