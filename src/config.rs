@@ -40,6 +40,10 @@ pub struct NodeConfig {
     pub http_threads: usize,
     /// When every request must have been answered.
     pub request_timeout: Duration,
+    /// Bytes of the longest value that the key-value store takes; at most [`VALUE_MAX`].
+    pub value_max: usize,
+    /// Requests that may wait for changes of the key-value store at a time.
+    pub watches_max: usize,
     /// The pace of the protocol.
     pub timing: Timing,
     /// What the node may take of its disk, and what it expects of it.
@@ -107,6 +111,8 @@ impl Default for NodeConfig {
             front: Front::Mio,
             http_threads: 2,
             request_timeout: Duration::from_secs(5),
+            value_max: 512 << 10,
+            watches_max: 10_000,
             timing: Timing::LAN,
             disk: DiskConfig::default(),
         }
@@ -139,6 +145,10 @@ impl Timing {
         election_max: Duration::from_secs(2),
     };
 }
+
+/// Bytes of the longest value that any node may be told to take: with its key and what else is in an
+/// entry it stays well below the 2 MiB that one may have.
+pub const VALUE_MAX: usize = 1 << 20;
 
 /// Port of the HTTP surface when none is given.
 pub const HTTP_PORT: u16 = 7070;

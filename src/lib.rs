@@ -20,3 +20,4 @@ pub mod state;
 pub mod storage;
 pub mod threads;
 pub mod transport;
+pub mod watch;

@@ -179,6 +179,12 @@ pub struct Metrics {
     pub elections: Counter,
     /// Times this node saw another leader take over.
     pub leader_changes: Counter,
+    /// Requests that wait for rows to change.
+    pub watches: Gauge,
+    /// Times such a request was told that one has.
+    pub watch_wakeups: Counter,
+    /// Requests that could not wait because too many did.
+    pub watches_refused: Counter,
     /// Requests answered over HTTP.
     pub http_requests: HttpRequests,
     /// HTTP connections accepted.

@@ -107,6 +107,7 @@ fn modules_import_only_what_lies_below_them() {
         ("raft", &[]),
         ("storage", &["ids", "metrics", "raft", "threads"]),
         ("state", &["ids", "storage"]),
+        ("watch", &["ids", "metrics"]),
         ("replica", &["config", "error", "ids", "raft"]),
         ("transport", &["ids", "metrics", "threads"]),
         (
@@ -114,7 +115,7 @@ fn modules_import_only_what_lies_below_them() {
             &["config", "ids", "metrics", "raft", "state", "storage", "threads", "transport"],
         ),
         ("membership", &["config", "ids", "metrics", "raft", "threads", "transport"]),
-        ("http", &["error", "ids", "membership", "metrics", "node", "state", "threads"]),
+        ("http", &["error", "ids", "membership", "metrics", "node", "state", "threads", "watch"]),
         ("cli", &["config", "error", "ids", "lines", "node", "state"]),
         (
             "node",
@@ -133,6 +134,7 @@ fn modules_import_only_what_lies_below_them() {
                 "storage",
                 "threads",
                 "transport",
+                "watch",
             ],
         ),
         ("main", &[]),

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::disk::DiskArgs;
 use super::units::{self, Address, DurationRange};
+use crate::config::VALUE_MAX;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -122,6 +123,16 @@ pub struct NodeArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]
     pub request_timeout: Duration,
 
+    /// Largest value that the key-value store takes, at most 1M
+    #[arg(long, value_name = "SIZE", default_value = "512K", value_parser = value_max)]
+    pub kv_value_max: usize,
+
+    /// Requests that may wait for changes of the key-value store at a time; more are told to come
+    /// back (429)
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub watches_max: u32,
+
     /// Set of times for a kind of network: lan is 50ms and 250ms-500ms, wan is 200ms and 1s-2s
     #[arg(long, value_enum, default_value_t = Timing::Lan)]
     pub timing: Timing,
@@ -199,6 +210,12 @@ impl NodeArgs {
         disk.map(|_| ())
             .map_err(|why| CommandLine::command().error(ErrorKind::ValueValidation, why))
     }
+}
+
+/// A value travels in one entry of the log, and that is bounded.
+fn value_max(text: &str) -> Result<usize, String> {
+    let bytes = usize::try_from(units::bytes(text)?).unwrap_or(usize::MAX);
+    if (1..=VALUE_MAX).contains(&bytes) { Ok(bytes) } else { Err("from 1 byte to 1M".to_owned()) }
 }
 
 /// Names go into logs, tables and URLs, so they are kept short and plain.
@@ -390,6 +407,7 @@ mod tests {
         let args = node("").unwrap();
         assert_eq!(args.data, PathBuf::from("./bowline-data"));
         assert_eq!((args.front, args.request_timeout), (Front::Mio, Duration::from_secs(5)));
+        assert_eq!((args.kv_value_max, args.watches_max), (512 << 10, 10_000));
         assert!(args.join.is_empty() && !args.bootstrap && args.bind.is_none());
         let millis = Duration::from_millis;
         assert_eq!(args.pace().heartbeat, millis(50));
@@ -423,6 +441,9 @@ mod tests {
             ("--heartbeat 300ms", "--election-timeout"),
             ("--election-timeout 2s-1s", "--election-timeout"),
             ("--http-threads 0", "--http-threads"),
+            ("--kv-value-max 2M", "--kv-value-max"),
+            ("--kv-value-max 0", "--kv-value-max"),
+            ("--watches-max 0", "--watches-max"),
             ("--front nginx", "tiny_http"),
             ("--name a/b", "--name"),
             ("--data x put http://a", "put"),

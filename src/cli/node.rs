@@ -107,6 +107,8 @@ fn node_config(args: &NodeArgs) -> NodeConfig {
         },
         http_threads: args.http_threads.map_or_else(default_http_threads, usize::from),
         request_timeout: args.request_timeout,
+        value_max: args.kv_value_max,
+        watches_max: usize::try_from(args.watches_max).expect("usize has at least 32 bits"),
         disk: args.disk.config(pace.election_timeout.max).expect("checked with the command line"),
         timing: Timing {
             heartbeat: pace.heartbeat,

@@ -133,7 +133,7 @@ impl Service {
         let view = self.client.view();
         let failure = match &completion.outcome {
             Outcome::Failed(failure) => Some(failure),
-            Outcome::Readable | Outcome::Written(_) | Outcome::Done => None,
+            Outcome::Readable | Outcome::Written(_) | Outcome::Done | Outcome::Changed => None,
         };
         match failure {
             Some(failure) if !lenient => {

@@ -18,6 +18,7 @@ use super::{consul, links};
 use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
 use crate::node::{self, Ask, Client, Completion, Outcome, Phase, Status};
+use crate::state::kv::VALUE_LEN_DEFAULT;
 
 /// What the handlers may take their time for.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ pub struct Options {
     /// How many reads may wait for a read index: beyond it a miss is told unconfirmed, and a read
     /// that must be fresh is refused.
     pub misses_max: usize,
+    /// Bytes of the longest value that the key-value store takes.
+    pub value_max: usize,
 }
 
 impl Default for Options {
@@ -37,6 +40,7 @@ impl Default for Options {
             request_timeout: Duration::from_secs(5),
             miss_timeout: Duration::from_secs(1),
             misses_max: 10_000,
+            value_max: VALUE_LEN_DEFAULT,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::replica::{Resolved, Work};
 use crate::state::{ApplyError, At, CommandError, Reply, State};
 use crate::storage::{Store, StoreError, StoreErrorKind, Table};
 use crate::threads;
+use crate::watch::{Changes, Watches};
 
 /// How long nothing is applied before the thread looks whether a checkpoint is due.
 const IDLE: Duration = Duration::from_secs(5);
@@ -51,6 +52,8 @@ pub struct Applier {
     pub jobs: Receiver<Job>,
     /// Where replies go.
     pub completions: Completions,
+    /// Who is told of what has changed.
+    pub watches: Watches,
     /// The index applied last, for the raft thread to look at.
     pub applied: Arc<AtomicU64>,
     /// The index of the newest checkpoint that this process saw succeed: the log is not needed below.
@@ -222,6 +225,7 @@ impl Applier {
             }
         }
         self.state = Some(state);
+        self.watches.changed(&Changes::All);
         self.control.send(Control::Installed(installed, resolved)).ok();
         Ok(completions)
     }

@@ -164,6 +164,7 @@ impl Node<'_> {
             states,
             jobs: wires.jobs.1.clone(),
             completions: self.completions.clone(),
+            watches: self.watches.clone(),
             applied: Arc::clone(&wires.applied),
             checkpointed: Arc::clone(&wires.checkpointed),
             metrics: Arc::clone(&self.metrics),

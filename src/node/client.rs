@@ -18,6 +18,7 @@ use crate::membership::Roster;
 use crate::metrics::Metrics;
 use crate::state::Reply;
 use crate::storage::{View, Views};
+use crate::watch::{Wake, Watches};
 
 /// What a front may ask the raft thread for.
 #[derive(Clone, Debug)]
@@ -52,6 +53,9 @@ pub enum Outcome {
     Readable,
     /// It was done (transfers, removals).
     Done,
+    /// Rows have changed that a [`Watch`](crate::watch::Watch) is about. No answer to a request, but to
+    /// its arming.
+    Changed,
     /// It failed.
     Failed(Failure),
 }
@@ -61,7 +65,8 @@ pub enum Outcome {
 pub struct Completion {
     /// Whom it is for.
     pub ticket: Ticket,
-    /// The applied index of this node as of the answer.
+    /// The applied index of this node as of the answer; 0 with [`Outcome::Changed`], whose owner looks
+    /// at the state anyway.
     pub index: u64,
     /// What came of it.
     pub outcome: Outcome,
@@ -102,6 +107,13 @@ impl Completions {
     }
 }
 
+impl Wake for Completions {
+    fn wake(&self, tickets: Vec<Ticket>) {
+        let changed = |ticket| Completion { ticket, index: 0, outcome: Outcome::Changed };
+        self.deliver(tickets.into_iter().map(changed).collect());
+    }
+}
+
 /// The request queue is full: nothing was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
@@ -117,6 +129,8 @@ pub struct Client {
     pub roster: Roster,
     /// The account of the scrub, and where one is asked for.
     pub scrub: Arc<ScrubStatus>,
+    /// Who waits for rows to change.
+    pub watches: Watches,
     requests: Sender<Request>,
     views: Views,
     status: Arc<RwLock<Arc<Status>>>,
@@ -133,10 +147,11 @@ impl Client {
         roster: Roster,
         completions: Completions,
         metrics: Arc<Metrics>,
+        watches: Watches,
     ) -> Self {
         let next_ticket = Arc::new(AtomicU64::new(1));
         let scrub = Arc::default();
-        Self { completions, metrics, roster, scrub, requests, views, status, next_ticket }
+        Self { completions, metrics, roster, scrub, watches, requests, views, status, next_ticket }
     }
 
     /// A ticket for the sink, never given out before in this process.

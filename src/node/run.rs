@@ -23,7 +23,8 @@ use crate::metrics::Metrics;
 use crate::raft::MemberInfo;
 use crate::snapshot;
 use crate::storage::{DataDir, Identity, StateDir, StoreOptions, Views};
-use crate::transport::{self, Hello, Inbound, Purpose};
+use crate::transport::{self, Features, Hello, Inbound, Purpose};
+use crate::watch::Watches;
 
 /// Requests of clients that may wait for the raft thread.
 const REQUESTS_MAX: usize = 1024;
@@ -77,6 +78,7 @@ pub(super) struct Node<'a> {
     pub(super) status: Arc<RwLock<Arc<Status>>>,
     pub(super) roster: Roster,
     pub(super) completions: Completions,
+    pub(super) watches: Watches,
     pub(super) boot_nonce: u64,
     pub(super) state_dir: Arc<Mutex<StateDir>>,
     pub(super) store_options: StoreOptions,
@@ -121,6 +123,7 @@ impl<'a> Node<'a> {
         let status = Arc::new(RwLock::new(Arc::new(Status { name, ..Status::default() })));
         let (roster, completions) = (Roster::default(), Completions::default());
         let (requests_in, requests) = bounded(REQUESTS_MAX);
+        let watches = Watches::new(completions.clone(), config.watches_max, Arc::clone(&metrics));
         let client = Client::new(
             requests_in,
             views.clone(),
@@ -128,6 +131,7 @@ impl<'a> Node<'a> {
             roster.clone(),
             completions.clone(),
             Arc::clone(&metrics),
+            watches.clone(),
         );
         let scrub = Arc::clone(&client.scrub);
         let service = http::Service::new(
@@ -135,6 +139,7 @@ impl<'a> Node<'a> {
             http::Options {
                 request_timeout: config.request_timeout,
                 miss_timeout: config.timing.election_max,
+                value_max: config.value_max,
                 ..http::Options::default()
             },
         );
@@ -151,6 +156,7 @@ impl<'a> Node<'a> {
         let (transport, transport_thread) = transport::start(
             transport::Config {
                 identity: wire_identity(data.identity(), boot_nonce),
+                features: Features::knowing(1),
                 guest_inbox: guests_in,
                 state_inbox: states_in,
             },
@@ -171,6 +177,7 @@ impl<'a> Node<'a> {
             status,
             roster,
             completions,
+            watches,
             boot_nonce,
             state_dir: Arc::new(Mutex::new(state_dir)),
             store_options,

@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 
 use super::Peer;
-use super::handshake::{Accepted, Hello, Identity, Purpose, Refusal, RefusalCode, VERSION};
+use super::handshake::{
+    Accepted, Features, Hello, Identity, Purpose, Refusal, RefusalCode, VERSION,
+};
 use crate::ids::{Id128, InstanceTag};
 
 /// The most ids that are let in provisionally at one time; a cluster has at most 64 members.
@@ -44,13 +46,18 @@ impl Roll {
         self.bound.clear();
     }
 
-    /// Decides about a hello to `me`; a tag may be bound by that.
+    /// Decides about a hello to `me`, which can do this; a tag may be bound by that.
     ///
     /// # Errors
     ///
     /// The refusal to answer with.
-    pub fn admit(&mut self, me: &Identity, hello: &Hello) -> Result<Accepted, Refusal> {
-        let accepted = agree(me, hello)?;
+    pub fn admit(
+        &mut self,
+        me: &Identity,
+        can: Features,
+        hello: &Hello,
+    ) -> Result<Accepted, Refusal> {
+        let accepted = agree(me, can, hello)?;
         meant(me, hello)?;
         let clusterless = hello.from.cluster == Id128::default();
         match hello.purpose {
@@ -108,7 +115,7 @@ pub fn refusal(code: RefusalCode, reason: impl Into<String>) -> Refusal {
 }
 
 /// What both sides can speak.
-fn agree(me: &Identity, hello: &Hello) -> Result<Accepted, Refusal> {
+fn agree(me: &Identity, can: Features, hello: &Hello) -> Result<Accepted, Refusal> {
     if !(hello.version_min..=hello.version_max).contains(&VERSION) {
         return Err(refusal(
             RefusalCode::Version,
@@ -121,7 +128,8 @@ fn agree(me: &Identity, hello: &Hello) -> Result<Accepted, Refusal> {
     if hello.seal != 0 {
         return Err(refusal(RefusalCode::Seal, "this node speaks only plain, the dialler seals"));
     }
-    Ok(Accepted { version: VERSION, features: 0, seal: 0, key_id: 0, from: *me })
+    let features = can.answer(hello.features);
+    Ok(Accepted { version: VERSION, features, seal: 0, key_id: 0, from: *me })
 }
 
 /// Whether we are the one that is meant.
@@ -184,7 +192,7 @@ mod tests {
     }
 
     fn code(roll: &mut Roll, hello: &Hello) -> Option<RefusalCode> {
-        roll.admit(&identity(1, 1), hello).err().map(|refusal| refusal.code)
+        roll.admit(&identity(1, 1), Features::default(), hello).err().map(|refusal| refusal.code)
     }
 
     #[test]
@@ -254,9 +262,11 @@ mod tests {
         let joiner = Identity { tag: tag(8), boot_nonce: 4, ..Identity::default() };
         let mut roll = Roll::default();
         let probe = Hello::new(identity(1, 1), Purpose::Probe);
-        assert_eq!(roll.admit(&joiner, &probe.expecting(0, tag(8))).map(|a| a.from), Ok(joiner));
+        let can = Features::knowing(2);
+        let accepted = roll.admit(&joiner, can, &probe.expecting(0, tag(8)));
+        assert_eq!(accepted.map(|it| (it.from, it.features)), Ok((joiner, can)));
         for purpose in [Purpose::Guest, Purpose::Lane(Lane::Bulk)] {
-            let refused = roll.admit(&joiner, &Hello::new(identity(1, 1), purpose));
+            let refused = roll.admit(&joiner, can, &Hello::new(identity(1, 1), purpose));
             assert_eq!(refused.map_err(|refusal| refusal.code), Err(RefusalCode::NotJoined));
         }
     }

@@ -17,7 +17,7 @@ use super::handshake::{
 };
 use super::limits::{HANDSHAKE_TIMEOUT, QUIET};
 use super::peer::Dial;
-use super::poll::{Poller, Role, Timer};
+use super::poll::{Poller, Process, Role, Timer};
 use super::resolve::Lookup;
 
 /// A dial under way.
@@ -151,7 +151,7 @@ impl Poller {
         attempt.greeted = true;
         let (peer, lane, since) = (attempt.peer, attempt.lane, attempt.began);
         let tag = self.roll.tag(peer).expect("only listed peers are dialled");
-        let hello = Hello::new(self.me, Purpose::Lane(lane)).expecting(peer, tag);
+        let hello = Hello::new(self.me, Purpose::Lane(lane)).able(self.can).expecting(peer, tag);
         let sent = (&*conn.stream).write_all(&hello.encode());
         self.peer(peer).lane(lane).dial = Dial::Connecting { token, since, greeted: true };
         if let Err(error) = sent {
@@ -214,7 +214,8 @@ impl Poller {
             state.lane(lane).dial = Dial::Idle;
             self.retire(token, peer, lane, now);
         } else {
-            self.install(token, peer, lane, nonce, true, now);
+            let process = Process { nonce, can: accepted.features };
+            self.install(token, peer, lane, process, true, now);
         }
     }
 

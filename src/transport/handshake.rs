@@ -100,6 +100,37 @@ impl Purpose {
     }
 }
 
+/// What a program can do: in the low 16 bits the highest version of the cluster's rules that it knows,
+/// of which the transport understands nothing; above them optional abilities, one per bit, none of
+/// which is defined yet.
+///
+/// Programs from before there was a second version say 0 where they mean 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(pub u64);
+
+impl Features {
+    const RULES: u64 = 0xffff;
+
+    /// Of a program that knows the rules up to this version.
+    #[must_use]
+    pub fn knowing(rules: u16) -> Self {
+        Self(u64::from(rules))
+    }
+
+    /// The highest version of the rules that is known; at least 1.
+    #[must_use]
+    pub fn rules(self) -> u16 {
+        u16::try_from(self.0 & Self::RULES).expect("sixteen bits").max(1)
+    }
+
+    /// What is answered to a dialler: our own number, for the dialler knows its own, and the abilities
+    /// that both have.
+    #[must_use]
+    pub fn answer(self, dialler: Self) -> Self {
+        Self(self.0 & (dialler.0 | Self::RULES))
+    }
+}
+
 /// What a dialler says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -107,8 +138,8 @@ pub struct Hello {
     pub version_min: u16,
     /// The newest version it speaks.
     pub version_max: u16,
-    /// Optional abilities, one per bit; none is defined.
-    pub features: u64,
+    /// What its program can do; see [`Features`].
+    pub features: Features,
     /// How the stream after the handshake is sealed: 0 is plain, the only one there is.
     pub seal: u8,
     /// Which key seals it; 0 while nothing is sealed.
@@ -130,7 +161,7 @@ impl Hello {
         Self {
             version_min: VERSION,
             version_max: VERSION,
-            features: 0,
+            features: Features::default(),
             seal: 0,
             key_id: 0,
             from,
@@ -138,6 +169,12 @@ impl Hello {
             expected_node: 0,
             expected_tag: Id128::default(),
         }
+    }
+
+    /// The same, of a program that can do this.
+    #[must_use]
+    pub fn able(self, features: Features) -> Self {
+        Self { features, ..self }
     }
 
     /// The same, meant for one node (0: any) with one data directory (zero: any).
@@ -152,7 +189,7 @@ impl Hello {
         let mut fields = Vec::with_capacity(128);
         fields.extend(self.version_min.to_le_bytes());
         fields.extend(self.version_max.to_le_bytes());
-        fields.extend(self.features.to_le_bytes());
+        fields.extend(self.features.0.to_le_bytes());
         fields.push(self.seal);
         fields.extend(self.key_id.to_le_bytes());
         put_identity(&mut fields, &self.from);
@@ -186,7 +223,7 @@ fn read_hello(fields: &mut Fields<'_>) -> Option<Hello> {
     Some(Hello {
         version_min: fields.u16()?,
         version_max: fields.u16()?,
-        features: fields.u64()?,
+        features: Features(fields.u64()?),
         seal: fields.u8()?,
         key_id: fields.u32()?,
         from: read_identity(fields)?,
@@ -210,8 +247,8 @@ pub enum HelloAnswer {
 pub struct Accepted {
     /// The version both will speak.
     pub version: u16,
-    /// The abilities both have.
-    pub features: u64,
+    /// The number of who answers, and the abilities both have.
+    pub features: Features,
     /// As in [`Hello::seal`].
     pub seal: u8,
     /// As in [`Hello::key_id`].
@@ -303,12 +340,18 @@ impl HelloAnswer {
             Self::Refused(refusal) => (
                 refusal.code.code(),
                 cut(&refusal.reason),
-                Accepted { version: 0, features: 0, seal: 0, key_id: 0, from: nobody },
+                Accepted {
+                    version: 0,
+                    features: Features::default(),
+                    seal: 0,
+                    key_id: 0,
+                    from: nobody,
+                },
             ),
         };
         fields.push(code);
         fields.extend(accepted.version.to_le_bytes());
-        fields.extend(accepted.features.to_le_bytes());
+        fields.extend(accepted.features.0.to_le_bytes());
         fields.push(accepted.seal);
         fields.extend(accepted.key_id.to_le_bytes());
         put_identity(&mut fields, &accepted.from);
@@ -342,7 +385,7 @@ fn read_answer(fields: &mut Fields<'_>) -> Option<HelloAnswer> {
     let code = fields.u8()?;
     let accepted = Accepted {
         version: fields.u16()?,
-        features: fields.u64()?,
+        features: Features(fields.u64()?),
         seal: fields.u8()?,
         key_id: fields.u32()?,
         from: read_identity(fields)?,

@@ -18,7 +18,7 @@ use super::limits::{
     MAX_UNFINISHED,
 };
 use super::link::Link;
-use super::poll::{LISTENER, Poller, Role, Timer};
+use super::poll::{LISTENER, Poller, Process, Role, Timer};
 
 const NO_WEB: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
 Connection: close\r\nContent-Length: 91\r\n\r\n\
@@ -87,7 +87,7 @@ impl Poller {
     }
 
     fn greet(&mut self, token: usize, hello: &Hello, now: Instant) {
-        let accepted = match self.roll.admit(&self.me, hello) {
+        let accepted = match self.roll.admit(&self.me, self.can, hello) {
             Ok(accepted) => accepted,
             Err(refusal) => return self.refuse(token, hello, refusal, now),
         };
@@ -128,7 +128,7 @@ impl Poller {
         now: Instant,
     ) {
         let (id, nonce) = (hello.from.node, hello.from.boot_nonce);
-        let me = self.me.node;
+        let (me, process) = (self.me.node, Process { nonce, can: hello.features });
         let crossed = self.peers.get_mut(&id).is_some_and(|state| {
             !state.belief.is_other(nonce) && state.lane(lane).crossed(me, id, now)
         });
@@ -137,7 +137,7 @@ impl Poller {
             self.answer(token, &HelloAnswer::Refused(refusal(RefusalCode::Crossed, reason)), now);
             self.remove(token);
         } else if self.answer(token, &HelloAnswer::Accepted(accepted), now) {
-            self.install(token, id, lane, nonce, false, now);
+            self.install(token, id, lane, process, false, now);
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::handshake::{Identity, Lane};
 use super::limits::RETIRED;
 use super::peer::{Dial, PeerState, Standing};
-use super::poll::{Conn, Poller, Role};
+use super::poll::{Conn, Poller, Process, Role};
 use super::{Evidence, Inbound, Peer};
 
 impl Poller {
@@ -96,10 +96,11 @@ impl Poller {
         token: usize,
         id: u64,
         lane: Lane,
-        nonce: u64,
+        process: Process,
         ours: bool,
         now: Instant,
     ) {
+        let Process { nonce, can } = process;
         if self.peer(id).belief.is_other(nonce) {
             for lane in Lane::ALL {
                 self.drop_standing(id, lane);
@@ -123,7 +124,7 @@ impl Poller {
         match old {
             Some(old) => self.retire(old.token, id, lane, now),
             None if lane == Lane::Control => {
-                self.event(Inbound::Up { peer: id, boot_nonce: nonce });
+                self.event(Inbound::Up { peer: id, boot_nonce: nonce, features: can });
             }
             None => {}
         }

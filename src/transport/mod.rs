@@ -59,7 +59,7 @@ use crossbeam_channel::Sender;
 use mio::Waker;
 use parking_lot::{Mutex, RwLock};
 
-pub use handshake::{Hello, HelloAnswer, Identity, Lane, Purpose, Refusal, RefusalCode};
+pub use handshake::{Features, Hello, HelloAnswer, Identity, Lane, Purpose, Refusal, RefusalCode};
 
 use self::link::{Link, Pushed};
 use self::peer::Links;
@@ -119,6 +119,8 @@ pub enum Inbound {
         peer: u64,
         /// The process that was reached.
         boot_nonce: u64,
+        /// What its program can do.
+        features: Features,
     },
     /// The control lane to a peer ended. Proves nothing about the peer.
     Down {
@@ -165,6 +167,8 @@ impl fmt::Display for Evidence {
 pub struct Config {
     /// Who we are; a joiner has no node id yet and gets it later by [`Handle::set_identity`].
     pub identity: Identity,
+    /// What this program can do.
+    pub features: Features,
     /// Where the questions of guests go.
     pub guest_inbox: Sender<Inbound>,
     /// Where messages about whole states go; small, since each may carry a piece of one.
@@ -193,7 +197,7 @@ pub fn start(
         guests: config.guest_inbox,
         states: config.state_inbox,
     };
-    let poller = Poller::new(config.identity, listener, inboxes, metrics)?;
+    let poller = Poller::new((config.identity, config.features), listener, inboxes, metrics)?;
     let handle = Handle { shared: poller.shared() };
     let thread = threads::spawn("transport", move || poller.run())?;
     Ok((handle, thread))

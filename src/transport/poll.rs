@@ -20,7 +20,7 @@ use socket2::{SockRef, TcpKeepalive};
 use super::admission::Roll;
 use super::dial::{Attempt, Failure};
 use super::frame::Decoder;
-use super::handshake::{Identity, Lane};
+use super::handshake::{Features, Identity, Lane};
 use super::limits::{
     KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_PROBES, MAX_BODY, READ_CHUNK, USER_TIMEOUT,
 };
@@ -47,6 +47,8 @@ pub(super) struct Poller {
     pub resolver: Resolver,
 
     pub me: Identity,
+    /// What this program can do.
+    pub can: Features,
     /// The owner's list, to begin anew with after a change of identity.
     pub listed: (Vec<Peer>, u64),
     pub roll: Roll,
@@ -80,6 +82,15 @@ pub(super) enum Timer {
     Accept,
 }
 
+/// Who a handshake was finished with.
+#[derive(Clone, Copy)]
+pub(super) struct Process {
+    /// Tells it from the one before and the one after.
+    pub nonce: u64,
+    /// What it can do; of the abilities, those that we have, too.
+    pub can: Features,
+}
+
 /// A connection of any kind.
 pub(super) struct Conn {
     /// Shared with the link that sends over it.
@@ -110,7 +121,7 @@ pub(super) enum Role {
 
 impl Poller {
     pub fn new(
-        me: Identity,
+        (me, can): (Identity, Features),
         listener: net::TcpListener,
         inboxes: Inboxes,
         metrics: Arc<Metrics>,
@@ -134,6 +145,7 @@ impl Poller {
             metrics,
             resolver: Resolver::start(waker)?,
             me,
+            can,
             listed: (Vec::new(), 0),
             roll: Roll::default(),
             peers: BTreeMap::new(),

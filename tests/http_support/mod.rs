@@ -22,6 +22,7 @@ use bowline::node::{
 };
 use bowline::state::{At, Command, State};
 use bowline::storage::Store;
+use bowline::watch::Watches;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
@@ -89,6 +90,7 @@ impl Node {
         roster.publish(roster_of_three(), Bytes::new());
         let completions = Completions::default();
         let metrics = Arc::new(Metrics::default());
+        let watches = Watches::new(completions.clone(), 10_000, Arc::clone(&metrics));
         let client = Client::new(
             sender,
             views,
@@ -96,6 +98,7 @@ impl Node {
             roster.clone(),
             completions.clone(),
             Arc::clone(&metrics),
+            watches,
         );
         let mind = Mind {
             mood: Mood::Fine,

@@ -15,8 +15,12 @@ use bytes::Bytes;
 use crossbeam_channel::bounded;
 
 use super::support::{
-    DEADLINE, Node, Proxy, eventually, identity, introduce, listen, tag, wait_for,
+    DEADLINE, FEATURES, Node, Proxy, eventually, identity, introduce, listen, tag, wait_for,
 };
+
+fn up(peer: u64, boot_nonce: u64) -> Inbound {
+    Inbound::Up { peer, boot_nonce, features: FEATURES }
+}
 
 fn is_up(event: &Inbound, id: u64) -> bool {
     matches!(event, Inbound::Up { peer, .. } if *peer == id)
@@ -250,14 +254,14 @@ fn a_restarted_process_shows_another_nonce() {
     // The listener outlives the process, so that nothing is ever refused.
     let b = Node::start_as(identity(2, 20), listener.try_clone().unwrap());
     introduce(&[&a, &b]);
-    wait_for(&a.raft, |event| *event == Inbound::Up { peer: 2, boot_nonce: 20 });
+    wait_for(&a.raft, |event| *event == up(2, 20));
     b.stop();
     let b = Node::start_as(identity(2, 21), listener);
     b.handle.set_peers(vec![a.as_peer()], 100);
     let (event, before) = wait_for(&a.raft, is_gone);
     assert_eq!(event, Inbound::Gone { peer: 2, evidence: Evidence::NewBoot });
     assert!(!before.iter().any(|event| is_up(event, 2)), "{before:?}");
-    let (_, before) = wait_for(&a.raft, |event| *event == Inbound::Up { peer: 2, boot_nonce: 21 });
+    let (_, before) = wait_for(&a.raft, |event| *event == up(2, 21));
     assert!(!before.iter().any(is_gone), "{before:?}");
     for lane in Lane::ALL {
         a.send(2, lane, b"welcome back");
@@ -293,7 +297,7 @@ fn a_peer_that_moves_is_reached_at_its_new_address() {
     // Node 2 does not know where node 1 is: it is for node 1 to dial.
     b.handle.set_peers(vec![Peer { addr: "127.0.0.1:1".into(), ..a.as_peer() }], 100);
     a.handle.set_peers(vec![b.as_peer()], 100);
-    wait_for(&a.raft, |event| *event == Inbound::Up { peer: 2, boot_nonce: 22 });
+    wait_for(&a.raft, |event| *event == up(2, 22));
 }
 
 #[test]

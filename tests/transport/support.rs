@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use bowline::ids::Id128;
 use bowline::metrics::Metrics;
-use bowline::transport::{self, Config, Handle, Identity, Inbound, Lane, Peer, Service};
+use bowline::transport::{self, Config, Features, Handle, Identity, Inbound, Lane, Peer, Service};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 /// Far longer than anything here takes: only a hanging test meets it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What the nodes here can do.
+pub const FEATURES: Features = Features(7);
 
 pub fn tag(id: u64) -> Id128 {
     Id128([id as u8; 16])
@@ -59,7 +62,7 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let addr = listener.local_addr().unwrap();
         let (state_inbox, states) = bounded(32);
-        let config = Config { identity, guest_inbox, state_inbox };
+        let config = Config { identity, features: FEATURES, guest_inbox, state_inbox };
         let (handle, thread) =
             transport::start(config, listener, raft_inbox, gossip_inbox, Arc::clone(&metrics))
                 .unwrap();

@@ -6,7 +6,9 @@ use std::path::Path;
 use bowline::ids::Id128;
 use bowline::transport::frame::{self, Decoder};
 use bowline::transport::handshake::{Accepted, Garbage, MAX_REASON};
-use bowline::transport::{Hello, HelloAnswer, Identity, Lane, Purpose, Refusal, RefusalCode};
+use bowline::transport::{
+    Features, Hello, HelloAnswer, Identity, Lane, Purpose, Refusal, RefusalCode,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -62,7 +64,7 @@ fn a_hello_of_a_later_version_is_understood_as_far_as_we_go() {
     let bytes = fixture("hello_later.bin");
     let hello = Hello {
         version_max: 7,
-        features: 0x8000_0000_0000_0001,
+        features: Features(0x8000_0000_0000_0001),
         seal: 2,
         key_id: 77,
         ..Hello::new(somebody(), Purpose::Lane(Lane::Control))
@@ -74,7 +76,7 @@ fn a_hello_of_a_later_version_is_understood_as_far_as_we_go() {
 fn answers_of_version_1() {
     let accepted = HelloAnswer::Accepted(Accepted {
         version: 1,
-        features: 0,
+        features: Features::default(),
         seal: 0,
         key_id: 0,
         from: somebody(),
@@ -88,6 +90,16 @@ fn answers_of_version_1() {
         assert_eq!(answer.encode(), bytes, "{name}");
         assert_eq!(HelloAnswer::parse(&bytes), Ok(Some((answer, bytes.len()))), "{name}");
     }
+}
+
+#[test]
+fn each_side_learns_the_others_number_and_the_abilities_of_both() {
+    let (ours, theirs) =
+        (Features(0b0110_0000_0000_0000_0010), Features(0b1010_0000_0000_0000_0101));
+    assert_eq!(ours.answer(theirs), Features(0b0010_0000_0000_0000_0010));
+    assert_eq!((ours.rules(), theirs.rules()), (2, 5));
+    assert_eq!(Features::default().rules(), 1, "from before there were two");
+    assert_eq!(Features::knowing(3), Features(3));
 }
 
 #[test]
@@ -149,7 +161,9 @@ proptest! {
         from in identities(), reason in proptest::option::of("[ -~]{0,200}"), at: prop::sample::Index,
     ) {
         let answer = match reason {
-            None => HelloAnswer::Accepted(Accepted { version: 1, features: 2, seal: 3, key_id: 4, from }),
+            None => HelloAnswer::Accepted(Accepted {
+                version: 1, features: Features(2), seal: 3, key_id: 4, from,
+            }),
             Some(reason) => HelloAnswer::Refused(Refusal { code: RefusalCode::Busy, reason }),
         };
         let mut bytes = answer.encode();
