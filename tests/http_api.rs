@@ -294,7 +294,7 @@ fn paths_and_methods_are_checked(front: Front) {
     for path in ["/api", "/api/other", "/ui", "/b", "/favicon.ico", "/.well-known/x", "/livez/x"] {
         problem(&api.get(path), 404);
     }
-    let consul = api.get("/v1/kv/x");
+    let consul = api.get("/v1/other");
     assert_eq!(consul.header("Cache-Control"), Some("no-store"));
     assert_eq!(consul.status, 404);
     assert_eq!(consul.header("Content-Type"), Some("text/plain; charset=utf-8"));

@@ -23,7 +23,11 @@ mod read;
 pub mod reply;
 pub mod routes;
 pub mod service;
+pub mod step;
+pub mod stream;
+pub mod upload;
 pub mod wire;
+pub mod work;
 
 pub use routes::{ROUTES, Route};
 pub use service::{Options, Service, Step};

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::stream::Stream;
 use super::wire::{self, WireError};
 use crate::error::{Certainty, Failure, Reason};
 
@@ -18,7 +19,7 @@ pub const JSON: &str = "application/json";
 pub const PROBLEM: &str = "application/problem+json";
 
 /// An answer, before it is shaped for its connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     /// Status code.
     pub status: u16,
@@ -46,7 +47,7 @@ pub enum Value {
 }
 
 /// A body, mostly without an allocation of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Body {
     /// None.
     Empty,
@@ -56,6 +57,8 @@ pub enum Body {
     Bytes(Bytes),
     /// The same, and a line end, so that a terminal shows it well.
     Line(Bytes),
+    /// Made while it is sent.
+    Stream(Stream),
 }
 
 impl Response {
@@ -211,7 +214,7 @@ impl From<Problem> for Response {
 /// soon free, but room on a disk takes a person, or a checkpoint at least.
 pub fn retry_after(status: u16) -> Option<&'static str> {
     match status {
-        503 => Some("1"),
+        429 | 503 => Some("1"),
         507 => Some("10"),
         _ => None,
     }

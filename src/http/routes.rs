@@ -1,7 +1,9 @@
 //! The whole surface in one table: which paths there are, and who answers them.
 
+use super::reply::Response;
 use super::service::{Service, Step};
-use super::wire::{Limits, Method, Request};
+use super::upload::Upload;
+use super::wire::{self, Limits, Method, Request};
 use super::{admin, backup, consul, kv, links, openapi, prometheus};
 use crate::metrics::HttpRequests;
 use crate::state::{URL_LEN_MAX, is_reserved};
@@ -18,8 +20,17 @@ pub struct Route {
     pub(super) handler: Handler,
 }
 
-/// Answers a request, given the variable part of its path as it was sent: not decoded.
-type Handler = fn(&Service, &str, &Request) -> Step;
+/// Who answers a request, given the variable part of its path as it was sent: not decoded.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// Takes it whole.
+    Whole(Whole),
+    /// Takes its head, and then its body as it arrives.
+    Upload(Begin),
+}
+
+type Whole = fn(&Service, &str, &Request) -> Step;
+type Begin = fn(&Service, &str, &wire::Head) -> Result<Box<dyn Upload>, Response>;
 
 /// What a node must have to answer; each needs what those before it need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,16 +45,20 @@ pub(super) enum Needs {
 
 use Method::{Delete, Get, Head, Post, Put};
 
-const fn always(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, needs: Needs::Nothing, handler }
+const fn always(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
+    Route { path, methods, needs: Needs::Nothing, handler: Handler::Whole(handler) }
 }
 
-const fn member(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, needs: Needs::Membership, handler }
+const fn member(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
+    Route { path, methods, needs: Needs::Membership, handler: Handler::Whole(handler) }
 }
 
-const fn state(path: &'static str, methods: &'static [Method], handler: Handler) -> Route {
-    Route { path, methods, needs: Needs::State, handler }
+const fn state(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
+    Route { path, methods, needs: Needs::State, handler: Handler::Whole(handler) }
+}
+
+const fn upload(path: &'static str, methods: &'static [Method], begin: Begin) -> Route {
+    Route { path, methods, needs: Needs::State, handler: Handler::Upload(begin) }
 }
 
 /// Everything that can be asked.
@@ -74,7 +89,7 @@ pub const ROUTES: &[Route] = &[
     state("/v1/session/list", &[Get, Head], consul::session::list),
     state("/v1/session/node/{node}", &[Get, Head], consul::session::of_node),
     state("/v1/snapshot", &[Get], backup::save),
-    state("/v1/snapshot", &[Put], backup::restore),
+    upload("/v1/snapshot", &[Put], backup::restore),
     member("/v1/agent/members", &[Get, Head], consul::cluster::members),
     member("/v1/agent/self", &[Get, Head], consul::agent::own),
     member("/v1/agent/join/{address}", &[Put], consul::agent::join),

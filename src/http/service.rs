@@ -10,15 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::read::{Read, Waiting};
-use super::reply::{Problem, Response};
-use super::routes::{Found, MALFORMED, Needs, ROUTES, Route, UNMATCHED, allow, find};
-use super::wire::{Request, WireError};
+use super::reply::{Body, Problem, Response};
+use super::routes::{Found, Handler, MALFORMED, Needs, ROUTES, Route, UNMATCHED, allow, find};
+pub(super) use super::step::Then;
+pub use super::step::{Resume, Step, Woken};
+use super::upload::Receiving;
+use super::wire::{Head, Request, WireError};
+use super::work::{Work, Worked};
 use super::{consul, links};
 use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
 use crate::node::{self, Ask, Client, Completion, Outcome, Phase, Status};
 use crate::state::kv::VALUE_LEN_DEFAULT;
+use crate::watch::Watch;
 
 /// What the handlers may take their time for.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,8 @@ pub struct Options {
     pub misses_max: usize,
     /// Bytes of the longest value that the key-value store takes.
     pub value_max: usize,
+    /// How many long answers may be under way at a time; beyond it the answer is 429.
+    pub streams_max: usize,
 }
 
 impl Default for Options {
@@ -41,62 +47,8 @@ impl Default for Options {
             miss_timeout: Duration::from_secs(1),
             misses_max: 10_000,
             value_max: VALUE_LEN_DEFAULT,
+            streams_max: 64,
         }
-    }
-}
-
-/// What comes of a request, for now.
-#[derive(Debug)]
-pub enum Step {
-    /// The answer.
-    Reply(Response),
-    /// Nothing until the raft thread has spoken.
-    Park {
-        /// What to ask it.
-        ask: Ask,
-        /// Until when.
-        deadline: Instant,
-        /// What to do with its answer.
-        resume: Resume,
-    },
-}
-
-/// A request that waits: what to do when its completion comes.
-#[derive(Debug)]
-pub struct Resume {
-    route: usize,
-    then: Then,
-}
-
-/// The ways to go on.
-#[derive(Debug)]
-pub(super) enum Then {
-    /// Tell the key of a new link.
-    Created,
-    /// Read, now that the state is fresh or cannot be had fresher.
-    Read {
-        read: Read,
-        /// The state must have come this far.
-        min_index: u64,
-        /// Answer from what there is when freshness cannot be had.
-        lenient: bool,
-        /// Held while it waits.
-        _place: Waiting,
-    },
-    /// Tell that it was done, in Consul's words.
-    ConsulDone(&'static str),
-}
-
-impl Step {
-    pub(super) fn park(ask: Ask, timeout: Duration, then: Then) -> Self {
-        let resume = Resume { route: UNMATCHED, then };
-        Self::Park { ask, deadline: Instant::now() + timeout, resume }
-    }
-}
-
-impl<T: Into<Response>> From<T> for Step {
-    fn from(response: T) -> Self {
-        Self::Reply(response.into())
     }
 }
 
@@ -106,13 +58,14 @@ pub struct Service {
     pub(super) client: Client,
     pub(super) options: Options,
     pub(super) waiting: Arc<AtomicUsize>,
+    streams: Arc<AtomicUsize>,
 }
 
 impl Service {
     /// A service on top of a node.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
-        Self { client, options, waiting: Arc::new(AtomicUsize::new(0)) }
+        Self { client, options, waiting: Arc::default(), streams: Arc::default() }
     }
 
     /// The node.
@@ -138,6 +91,19 @@ impl Service {
         self.finish(number, step)
     }
 
+    /// Begins to take a request whose body is not to be in memory as a whole; `None` for all others.
+    pub(super) fn upload(&self, head: &Head) -> Option<Result<Receiving, Response>> {
+        let Found::Route(number, part) = find(head.method, head.path()) else { return None };
+        let route = &ROUTES[number];
+        let Handler::Upload(begin) = route.handler else { return None };
+        let begun = match lacks(route.needs, &self.client.status()) {
+            Some(why) => Err(unavailable(head, &why)),
+            None => begin(self, part, head),
+        };
+        let begun = begun.map(|upload| Receiving { route: number, upload });
+        Some(begun.map_err(|response| self.counted(number, response)))
+    }
+
     /// Goes on with a request whose question was answered.
     #[must_use]
     pub fn resume(&self, resume: Resume, completion: Completion) -> Step {
@@ -148,8 +114,29 @@ impl Service {
                 self.read_again(&read, min_index, lenient, &completion).into()
             }
             Then::ConsulDone(body) => consul::done(body, &completion),
+            Then::Ask(then) => then.go_on(self, completion),
+            Then::Waited(_) => unreachable!("a wait is gone on with by woken"),
         };
         self.finish(route, step)
+    }
+
+    /// Goes on with a request that waited for changes.
+    #[must_use]
+    pub fn woken(&self, resume: Resume, watch: Watch, woken: Woken) -> Step {
+        let Then::Waited(waiter) = resume.then else {
+            unreachable!("only a waiter waits for changes")
+        };
+        self.finish(resume.route, waiter.woken(self, watch, woken))
+    }
+
+    /// Does a slice of a request's work: what comes of it, or more work.
+    #[must_use]
+    pub fn work(&self, work: Work) -> Step {
+        let Work { route, task } = work;
+        match task.step(self) {
+            Worked::Again(task) => Step::Work(Work { route, task }),
+            Worked::Done(step) => self.finish(route, step),
+        }
     }
 
     /// The answer to what was no acceptable request.
@@ -164,26 +151,26 @@ impl Service {
         self.counted(MALFORMED, Problem::new(408, "the request took too long to arrive").into())
     }
 
-    /// Puts a parked request's question to the raft thread, in the name of a sink.
+    /// Puts a request's question to the raft thread, in the name of a sink.
     ///
     /// # Errors
-    /// The answer, when the question could not be put.
-    pub fn submit(&self, sink: u16, step: Step) -> Result<(Ticket, Instant, Resume), Response> {
-        let (ask, deadline, resume) = match step {
-            Step::Reply(response) => return Err(response),
-            Step::Park { ask, deadline, resume } => (ask, deadline, resume),
-        };
+    /// What comes of the request, when the question could not be put; not a question again.
+    pub fn submit(
+        &self,
+        sink: u16,
+        ask: Ask,
+        deadline: Instant,
+        resume: Resume,
+    ) -> Result<(Ticket, Resume), Step> {
         let ticket = self.client.ticket(sink);
         if self.client.submit(node::Request { ticket, deadline, ask }).is_ok() {
-            return Ok((ticket, deadline, resume));
+            return Ok((ticket, resume));
         }
         let route = resume.route;
-        match self.resume(resume, self.failed(ticket, Failure::not_applied(Reason::Busy))) {
-            Step::Reply(response) => Err(response),
-            Step::Park { .. } => {
-                let failure = Failure::not_applied(Reason::Busy);
-                Err(self.counted(route, Problem::failure(failure).into()))
-            }
+        let failure = Failure::not_applied(Reason::Busy);
+        match self.resume(resume, self.failed(ticket, failure.clone())) {
+            Step::Park { .. } => Err(self.counted(route, Problem::failure(failure).into()).into()),
+            step => Err(step),
         }
     }
 
@@ -200,17 +187,43 @@ impl Service {
 
     fn dispatch(&self, route: &Route, part: &str, request: &Request) -> Step {
         if let Some(why) = lacks(route.needs, &self.client.status()) {
-            return unavailable(request, &why);
+            return unavailable(request, &why).into();
         }
-        (route.handler)(self, part, request)
+        match route.handler {
+            Handler::Whole(handler) => handler(self, part, request),
+            Handler::Upload(_) => {
+                Problem::new(501, "this front takes no bodies of this size; use --front mio").into()
+            }
+        }
     }
 
-    fn finish(&self, number: usize, step: Step) -> Step {
+    pub(super) fn finish(&self, number: usize, step: Step) -> Step {
+        let routed = |resume| Resume { route: number, ..resume };
         match step {
-            Step::Reply(response) => Step::Reply(self.counted(number, response)),
-            Step::Park { ask, deadline, resume } => {
-                Step::Park { ask, deadline, resume: Resume { route: number, ..resume } }
+            Step::Reply(response) => {
+                Step::Reply(self.counted(number, self.admitted(number, response)))
             }
+            Step::Park { ask, deadline, resume } => {
+                Step::Park { ask, deadline, resume: routed(resume) }
+            }
+            Step::Wait { watch, deadline, resume } => {
+                Step::Wait { watch, deadline, resume: routed(resume) }
+            }
+            Step::Work(work) => Step::Work(Work { route: number, ..work }),
+        }
+    }
+
+    /// The answer, or in the place of a long one a refusal, when as many are under way as may be.
+    fn admitted(&self, number: usize, mut response: Response) -> Response {
+        let Body::Stream(stream) = &mut response.body else { return response };
+        if stream.admit(&self.streams, self.options.streams_max) {
+            return response;
+        }
+        let why = "as many long answers are being sent as this node allows";
+        if ROUTES.get(number).is_some_and(|route| is_consul(route.path)) {
+            consul::refusal(429, why)
+        } else {
+            Problem { retryable: true, ..Problem::new(429, why) }.into()
         }
     }
 
@@ -275,9 +288,9 @@ fn not_found(request: &Request) -> Step {
     }
 }
 
-fn unavailable(request: &Request, why: &str) -> Step {
-    if is_consul(request.path()) {
-        consul::refusal(503, why).into()
+fn unavailable(head: &Head, why: &str) -> Response {
+    if is_consul(head.path()) {
+        consul::refusal(503, why)
     } else {
         Problem::unavailable(why).into()
     }

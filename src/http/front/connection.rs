@@ -5,26 +5,20 @@
 //! requests, so one that waits holds back those behind it; all of that is bounded, and beyond the
 //! bounds the connection does not read, which the client's TCP feels.
 
-use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use ::mio::net::TcpStream;
+use socket2::SockRef;
 
 use super::Patience;
-use super::desk::{Desk, Place};
-use crate::http::reply::Response;
-use crate::http::wire::{CONTINUE, Clock, Decoder, Exchange, Stage, encode};
+use super::desk::{Desk, Owed, Place};
+use super::outbox::Outbox;
+use crate::http::wire::{CONTINUE, Decoder, Exchange, Stage};
 
-/// Answers that one connection may be owed.
-const ANSWERS_MAX: usize = 128;
-/// Bytes of answers beyond which no further request is taken.
-const OUTPUT_MAX: usize = 256 * 1024;
 /// Bytes read in one turn, before others get theirs.
 const TURN_MAX: usize = 256 * 1024;
-/// An empty output buffer larger than this is given back.
-const OUTPUT_KEEP: usize = 16 * 1024;
 /// How long, and for how many bytes, a closed connection still listens. Closing a socket that holds
 /// unread bytes resets it, and the reset could overtake the last answer (RFC 9112, 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -54,6 +48,13 @@ enum Wait {
     Linger,
 }
 
+/// Bytes that went through a socket in a turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moved {
+    read: usize,
+    written: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Takes requests.
@@ -64,51 +65,40 @@ enum Phase {
     Lingering(usize),
 }
 
-#[derive(Debug)]
-enum Answer {
-    Waiting(Exchange),
-    Done(Vec<u8>),
-}
-
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Where it is; the answer's number is that of the next request.
-    next: Place,
     decoder: Decoder,
-    /// Answers from the oldest that waits; `next.answer - len` is the number of the first.
-    answers: VecDeque<Answer>,
-    /// Bytes in those that are done.
-    held: usize,
-    output: Vec<u8>,
-    written: usize,
+    outbox: Outbox,
     phase: Phase,
     readable: bool,
     writable: bool,
     /// The client has said that nothing more comes.
     ended: bool,
+    /// The client cannot be told anything any more.
+    broken: bool,
     wait: Wait,
     since: Instant,
     /// Whether it is already in its loop's list.
     pub queued: bool,
+    /// Whether a piece of a long answer is already among its loop's jobs.
+    pub piece_queued: bool,
 }
 
 impl Connection {
     pub fn new(stream: TcpStream, place: Place, decoder: Decoder, now: Instant) -> Self {
         Self {
             stream,
-            next: place,
             decoder,
-            answers: VecDeque::new(),
-            held: 0,
-            output: Vec::new(),
-            written: 0,
+            outbox: Outbox::new(place),
             phase: Phase::Open,
             readable: false,
             writable: true,
             ended: false,
+            broken: false,
             wait: Wait::Idle,
             since: now,
             queued: false,
+            piece_queued: false,
         }
     }
 
@@ -118,7 +108,7 @@ impl Connection {
 
     /// Its number in its life.
     pub fn id(&self) -> u64 {
-        self.next.connection
+        self.outbox.next().connection
     }
 
     /// Notes what the poll has told.
@@ -126,6 +116,7 @@ impl Connection {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         self.ended |= event.is_read_closed();
+        self.broken |= event.is_write_closed() || event.is_error();
     }
 
     /// Makes its next turn look for bytes that nobody has announced yet.
@@ -135,39 +126,46 @@ impl Connection {
 
     /// Does all there is to do, within bounds.
     pub fn turn(&mut self, desk: &mut Desk, scratch: &mut [u8], now: Instant) -> Turn {
-        let (owed, answered) = (self.output.len() - self.written, self.next.answer);
-        let mut read = 0;
-        let outcome = self.work(desk, scratch, &mut read);
-        let progress = read > 0 || self.output.len() - self.written < owed;
-        self.note_wait(now, progress, self.next.answer > answered);
+        let answered = self.outbox.next().answer;
+        let mut moved = Moved::default();
+        let outcome = self.work(desk, scratch, &mut moved);
+        self.note_wait(now, moved, self.outbox.next().answer > answered);
         outcome.unwrap_or(Turn::Close)
     }
 
-    /// Gives an answer that waited. Returns whether it was awaited.
-    pub fn answer(&mut self, number: u64, response: &Response, clock: &Clock) -> bool {
-        let first = self.next.answer - self.answers.len() as u64;
-        let at = number.checked_sub(first).and_then(|at| usize::try_from(at).ok());
-        let Some(place) = at.and_then(|at| self.answers.get_mut(at)) else { return false };
-        let Answer::Waiting(exchange) = *place else { return false };
-        let mut bytes = Vec::new();
-        encode(response, exchange, clock, &mut bytes);
-        self.held += bytes.len();
-        *place = Answer::Done(bytes);
-        while let Some(Answer::Done(bytes)) = self.answers.front() {
-            self.held -= bytes.len();
-            self.output.extend_from_slice(bytes);
-            self.answers.pop_front();
-        }
-        true
+    /// Notes what has become of an answer that is owed. Returns whether it is awaited.
+    pub fn settle(&mut self, number: u64, owed: Owed, desk: &Desk) -> bool {
+        let awaited = self.outbox.settle(number, owed, desk);
+        self.heed_last();
+        awaited
+    }
+
+    /// Lets a stream go on.
+    pub fn wake_up(&mut self, ticket: u64) {
+        self.outbox.wake(ticket);
+    }
+
+    /// Whether a long answer wants to go on.
+    pub fn wants_piece(&self) -> bool {
+        !self.is_spent() && self.outbox.wants_piece()
+    }
+
+    /// Makes the next piece of a long answer.
+    pub fn pull(&mut self, desk: &mut Desk) {
+        self.outbox.pull(desk);
+        self.heed_last();
+    }
+
+    /// The tickets of all that is under way for it.
+    pub fn tickets(&self) -> impl Iterator<Item = u64> {
+        self.outbox.tickets()
     }
 
     /// Takes no further requests. Those taken are answered, the last one saying that it is the last.
     pub fn finish(&mut self) {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing;
-            if let Some(Answer::Waiting(exchange)) = self.answers.back_mut() {
-                exchange.keep_alive = false;
-            }
+            self.outbox.close();
         }
     }
 
@@ -187,8 +185,8 @@ impl Connection {
         match self.wait {
             Wait::Head | Wait::Body => {
                 let response = desk.service.too_slow();
-                encode(&response, Exchange::refused(), &desk.clock, &mut self.output);
-                self.phase = Phase::Closing;
+                self.outbox.push(Owed::Answer(response), Exchange::refused(), desk);
+                self.heed_last();
             }
             // Nobody would read an answer.
             _ => self.abandon(),
@@ -214,27 +212,30 @@ impl Connection {
         self.phase = Phase::Lingering(LINGER_BYTES_MAX);
     }
 
-    fn work(&mut self, desk: &mut Desk, scratch: &mut [u8], read: &mut usize) -> Option<Turn> {
-        self.flush()?;
+    fn work(&mut self, desk: &mut Desk, scratch: &mut [u8], moved: &mut Moved) -> Option<Turn> {
+        moved.written += self.flush()?;
         let mut full;
         loop {
             full = self.take_requests(desk);
-            if self.answers.is_empty() && self.decoder.take_continue() {
-                self.output.extend_from_slice(CONTINUE);
+            if !self.outbox.is_waiting() && self.decoder.take_continue() {
+                self.outbox.interject(CONTINUE);
             }
-            if full || self.phase != Phase::Open || !self.readable || *read >= TURN_MAX {
+            if full || self.phase != Phase::Open || !self.readable || moved.read >= TURN_MAX {
                 break;
             }
             let count = self.read(scratch)?;
             self.decoder.feed(&scratch[..count]);
-            *read += count;
+            moved.read += count;
             if count == 0 && !self.readable && self.ended {
                 self.finish();
             }
         }
-        self.flush()?;
+        moved.written += self.flush()?;
+        if self.is_left(full) {
+            return None;
+        }
         if self.phase == Phase::Open {
-            let more = if full { !self.is_full() } else { self.readable };
+            let more = if full { !self.outbox.is_full() } else { self.readable };
             return Some(if more { Turn::Again } else { Turn::Rest });
         }
         self.wind_up(scratch)
@@ -243,37 +244,34 @@ impl Connection {
     /// Takes requests out of what has arrived. Returns whether it stopped because of a bound.
     fn take_requests(&mut self, desk: &mut Desk) -> bool {
         while self.phase == Phase::Open {
-            if self.is_full() {
+            if self.outbox.is_full() {
                 return true;
             }
-            let (exchange, response) = match self.decoder.next() {
+            let (exchange, owed) = match self.decoder.next() {
                 None => return false,
-                Some(Ok(request)) => (Exchange::of(&request), desk.call(&request, self.next)),
-                Some(Err(error)) => (Exchange::refused(), Some(desk.service.refuse(error))),
+                Some(Ok(request)) => {
+                    (Exchange::of(&request), desk.call(&request, self.outbox.next()))
+                }
+                Some(Err(error)) => (Exchange::refused(), Owed::Answer(desk.service.refuse(error))),
             };
-            self.next.answer += 1;
-            match response {
-                Some(response) if self.answers.is_empty() => {
-                    encode(&response, exchange, &desk.clock, &mut self.output);
-                }
-                Some(response) => {
-                    let mut bytes = Vec::new();
-                    encode(&response, exchange, &desk.clock, &mut bytes);
-                    self.held += bytes.len();
-                    self.answers.push_back(Answer::Done(bytes));
-                }
-                None => self.answers.push_back(Answer::Waiting(exchange)),
-            }
-            if !exchange.keep_alive {
-                self.phase = Phase::Closing;
-            }
+            self.outbox.push(owed, exchange, desk);
+            self.heed_last();
         }
         false
     }
 
-    fn is_full(&self) -> bool {
-        let owed = self.output.len() - self.written + self.held;
-        self.answers.len() >= ANSWERS_MAX || owed >= OUTPUT_MAX
+    /// Whether there is nobody left to answer: the client cannot be reached, or it has said all it
+    /// wanted to say, and nothing is under way for it but waits for changes.
+    fn is_left(&self, full: bool) -> bool {
+        let deaf = full || !self.readable || self.phase != Phase::Open;
+        deaf && !self.is_spent() && (self.broken || self.ended && self.outbox.is_idle())
+    }
+
+    /// Takes no further request once there is an answer that is the last.
+    fn heed_last(&mut self) {
+        if self.outbox.is_last() && self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+        }
     }
 
     /// Reads once; 0 when there is nothing now, or ever. `None` when the connection is broken.
@@ -301,32 +299,20 @@ impl Connection {
         }
     }
 
-    /// Writes what the socket takes. `None` when the connection is broken.
-    fn flush(&mut self) -> Option<()> {
-        while self.writable && self.written < self.output.len() {
-            match self.stream.write(&self.output[self.written..]) {
-                Ok(0) => return None,
-                Ok(count) => self.written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
-        }
-        if self.written == self.output.len() {
-            self.written = 0;
-            self.output.clear();
-            if self.output.capacity() > OUTPUT_KEEP {
-                self.output = Vec::new();
-            }
-        }
-        Some(())
+    fn flush(&mut self) -> Option<usize> {
+        self.outbox.flush(&mut self.stream, &mut self.writable)
     }
 
     /// The end: the last answers, our end of the stream, and then the client's.
     fn wind_up(&mut self, scratch: &mut [u8]) -> Option<Turn> {
         if self.phase == Phase::Closing {
-            if !self.answers.is_empty() || !self.output.is_empty() {
+            if self.outbox.is_waiting() || self.outbox.unsent() > 0 {
                 return Some(Turn::Rest);
+            }
+            if self.outbox.is_torn() {
+                // A reset, if it can be had; the end of the stream would pass for that of the answer.
+                let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+                return None;
             }
             if self.ended && !self.readable {
                 return None;
@@ -351,12 +337,12 @@ impl Connection {
         Some(if over { Turn::Close } else { Turn::Rest })
     }
 
-    fn note_wait(&mut self, now: Instant, progress: bool, request: bool) {
-        let wait = if matches!(self.phase, Phase::Lingering(_)) {
+    fn note_wait(&mut self, now: Instant, moved: Moved, request: bool) {
+        let wait = if self.is_spent() {
             Wait::Linger
-        } else if !self.output.is_empty() {
+        } else if self.outbox.unsent() > 0 {
             Wait::Write
-        } else if !self.answers.is_empty() {
+        } else if self.outbox.is_waiting() {
             Wait::Answer
         } else {
             match self.decoder.stage() {
@@ -365,9 +351,13 @@ impl Connection {
                 Stage::Body => Wait::Body,
             }
         };
-        // A request has its time as a whole, so that dripping bytes does not prolong it; everything
-        // else goes on while it moves.
-        let moves = progress && !matches!(wait, Wait::Head | Wait::Body | Wait::Linger);
+        let moves = match wait {
+            // A request has its time as a whole, so that dripping bytes does not prolong it.
+            Wait::Head | Wait::Body | Wait::Linger => false,
+            // Sending on does not make up for not reading.
+            Wait::Write => moved.written > 0,
+            Wait::Idle | Wait::Answer => moved.read + moved.written > 0,
+        };
         if wait != self.wait || request || moves {
             self.wait = wait;
             self.since = now;

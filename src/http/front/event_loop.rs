@@ -17,10 +17,11 @@ use parking_lot::Mutex;
 
 use super::Patience;
 use super::connection::{Connection, Turn};
-use super::desk::{Desk, Place};
+use super::desk::{Desk, Job, News, Place};
 use super::mio::{Acceptor, PAUSE};
 use super::slab::Slab;
 use crate::http::routes;
+use crate::http::service::Woken;
 use crate::http::wire::Decoder;
 use crate::node::{Completion, Sink};
 
@@ -29,6 +30,8 @@ pub(super) const LISTENER: Token = Token(usize::MAX - 1);
 
 /// Bytes read from a socket at once.
 const SCRATCH: usize = 64 * 1024;
+/// How long the jobs of a round may take, until others get their turn.
+const ROUND: Duration = Duration::from_millis(1);
 /// How often patience is checked, at most; a shorter patience is checked more often.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -145,8 +148,12 @@ impl EventLoop {
                 self.on_event(event);
             }
             self.empty_inbox(now);
+            while let Some(news) = self.desk.due(now) {
+                self.spread(news);
+            }
             self.accept(now);
             self.take_turns(now);
+            self.do_jobs();
             if now >= self.next_sweep {
                 self.sweep(now);
             }
@@ -160,13 +167,13 @@ impl EventLoop {
 
     /// How long to sleep: for ever when there is nobody.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.desk.jobs.is_empty() {
             return Some(Duration::ZERO);
         }
-        let busy = self.connections.len() > 0 || self.desk.waiting() > 0;
-        let sweep = busy.then_some(self.next_sweep);
+        let sweep = (self.connections.len() > 0).then_some(self.next_sweep);
         let accept = self.acceptor.as_ref().and_then(Acceptor::due);
-        let next = [sweep, accept, self.stop_at].into_iter().flatten().min()?;
+        let due = self.desk.next_due();
+        let next = [sweep, accept, due, self.stop_at].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -191,8 +198,8 @@ impl EventLoop {
     fn empty_inbox(&mut self, now: Instant) {
         let arrivals = std::mem::take(&mut *self.inbox.arrivals.lock());
         for completion in arrivals.completions {
-            if let Some((place, response)) = self.desk.complete(completion) {
-                self.answer(place, &response);
+            if let Some(news) = self.desk.complete(completion) {
+                self.spread(news);
             }
         }
         for stream in arrivals.streams {
@@ -213,6 +220,9 @@ impl EventLoop {
         self.queue_all(Connection::look);
         self.take_turns(now);
         self.queue_all(Connection::finish);
+        for news in self.desk.stop() {
+            self.spread(news);
+        }
     }
 
     fn queue_all(&mut self, change: impl Fn(&mut Connection)) {
@@ -251,12 +261,51 @@ impl EventLoop {
         }
     }
 
-    fn answer(&mut self, place: Place, response: &crate::http::reply::Response) {
-        let Some(connection) = self.connections.get_mut(place.slot) else { return };
-        if connection.id() == place.connection
-            && connection.answer(place.answer, response, &self.desk.clock)
-        {
-            self.queue(place.slot);
+    /// Tells the connection concerned.
+    fn spread(&mut self, news: News) {
+        let place = match &news {
+            News::Request(place, _) | News::Wake(place, _) => *place,
+        };
+        let connection = self.connections.get_mut(place.slot);
+        let Some(connection) = connection.filter(|it| it.id() == place.connection) else { return };
+        match news {
+            News::Request(_, owed) => {
+                connection.settle(place.answer, owed, &self.desk);
+            }
+            News::Wake(_, ticket) => connection.wake_up(ticket),
+        }
+        self.queue(place.slot);
+    }
+
+    /// Does what takes a while, for a while.
+    fn do_jobs(&mut self) {
+        let start = Instant::now();
+        for _ in 0..self.desk.jobs.len() {
+            let Some(job) = self.desk.jobs.pop_front() else { return };
+            let news = match job {
+                Job::Work(ticket) => self.desk.work(ticket),
+                Job::Changed(ticket) => self.desk.wake(ticket, Woken::Changed),
+                Job::Piece { slot, connection } => {
+                    self.pull(slot, connection);
+                    None
+                }
+            };
+            if let Some(news) = news {
+                self.spread(news);
+            }
+            if start.elapsed() >= ROUND {
+                return;
+            }
+        }
+    }
+
+    fn pull(&mut self, slot: usize, id: u64) {
+        let connection = self.connections.get_mut(slot);
+        let Some(connection) = connection.filter(|it| it.id() == id) else { return };
+        connection.piece_queued = false;
+        if connection.wants_piece() {
+            connection.pull(&mut self.desk);
+            self.queue(slot);
         }
     }
 
@@ -280,11 +329,20 @@ impl EventLoop {
                 Turn::Again => self.queue(slot),
                 Turn::Rest => {}
             }
+            self.queue_piece(slot);
+        }
+    }
+
+    fn queue_piece(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.wants_piece() && !std::mem::replace(&mut connection.piece_queued, true) {
+            self.desk.jobs.push_back(Job::Piece { slot, connection: connection.id() });
         }
     }
 
     fn close(&mut self, slot: usize) {
-        if self.connections.remove(slot).is_some() {
+        if let Some(connection) = self.connections.remove(slot) {
+            connection.tickets().for_each(|ticket| self.desk.forget(ticket));
             self.open.fetch_sub(1, Ordering::Relaxed);
             self.desk.service.client().metrics.http_closed.inc();
         }
@@ -292,8 +350,8 @@ impl EventLoop {
 
     /// Looks for those whose time is up.
     fn sweep(&mut self, now: Instant) {
-        for (place, response) in self.desk.give_up(now) {
-            self.answer(place, &response);
+        for news in self.desk.give_up(now) {
+            self.spread(news);
         }
         for (slot, connection) in self.connections.iter_mut() {
             let late = connection.check_patience(&self.desk, &self.patience, now);

@@ -7,6 +7,7 @@ mod connection;
 mod desk;
 mod event_loop;
 pub mod mio;
+mod outbox;
 mod slab;
 pub mod tiny;
 

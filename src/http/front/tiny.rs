@@ -16,9 +16,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tiny_http::Server;
 
 use super::{FrontHandle, Patience};
-use crate::http::reply::Response;
+use crate::http::reply::{Body, Problem, Response};
 use crate::http::routes;
 use crate::http::service::Resume;
+use crate::http::stream::Piece;
 use crate::http::wire::{Clock, Exchange, Framing, Head, Request, WireError, encode};
 use crate::http::{Service, Step};
 use crate::ids::Ticket;
@@ -27,6 +28,8 @@ use crate::threads;
 
 /// How long after its deadline a request is given up, should the raft thread never answer.
 const GRACE: Duration = Duration::from_secs(1);
+/// Bytes of the longest answer that is gathered in memory, because only so can the library send it.
+const GATHERED_MAX: usize = 8 * 1024 * 1024;
 
 /// Starts the front on a bound listener, with the usual patience.
 ///
@@ -136,9 +139,16 @@ impl Worker {
     fn answer(&self, request: &Request) -> Response {
         let mut step = self.service.call(request);
         loop {
-            match self.service.submit(self.sink, step) {
-                Err(response) => return response,
-                Ok((ticket, deadline, resume)) => step = self.wait(ticket, deadline, resume),
+            step = match step {
+                Step::Reply(response) => return self.gathered(response),
+                Step::Park { ask, deadline, resume } => {
+                    match self.service.submit(self.sink, ask, deadline, resume) {
+                        Ok((ticket, resume)) => self.wait(ticket, deadline, resume),
+                        Err(step) => step,
+                    }
+                }
+                Step::Work(work) => self.service.work(work),
+                Step::Wait { .. } => return beyond("does not wait for changes"),
             }
         }
     }
@@ -151,6 +161,31 @@ impl Worker {
         }
         self.service.give_up(ticket, resume)
     }
+
+    /// The answer with its whole body, if that has an end and fits.
+    fn gathered(&self, mut response: Response) -> Response {
+        let Body::Stream(stream) = &mut response.body else { return response };
+        let ticket = self.service.client().ticket(self.sink);
+        let mut whole = Vec::new();
+        loop {
+            match stream.next(ticket) {
+                Piece::Data(piece) => whole.extend_from_slice(&piece),
+                Piece::Wait(_) => return beyond("sends no answers that wait for changes"),
+                Piece::Broken => {
+                    return Problem::new(500, "the answer could not be made to its end").into();
+                }
+                Piece::End => return Response { body: Body::Bytes(whole.into()), ..response },
+            }
+            if whole.len() > GATHERED_MAX {
+                return beyond("sends no answers of this length");
+            }
+        }
+    }
+}
+
+/// What this front cannot do.
+fn beyond(what: &str) -> Response {
+    Problem::new(501, format!("--front tiny_http {what}; the default front does")).into()
 }
 
 /// The request by our own rules. The library has already decided where its body ends, so one whose

@@ -57,27 +57,49 @@ impl Clock {
     }
 }
 
-/// Appends an answer to `out`.
+/// Whether an answer has a body on the wire: not to HEAD, and 204 and 304 end with their head whatever
+/// their fields say (RFC 9112, 6.3).
+#[must_use]
+pub fn has_body(response: &Response, exchange: Exchange) -> bool {
+    !(exchange.head_only || is_bodiless(response.status))
+}
+
+fn is_bodiless(status: u16) -> bool {
+    matches!(status, 204 | 304)
+}
+
+/// Appends an answer to `out`; of one that is made while it is sent, only the head.
 ///
 /// Control characters in header values become question marks: whatever a handler passes on, an
 /// answer can never be split in two.
 pub fn encode(response: &Response, exchange: Exchange, clock: &Clock, out: &mut Vec<u8>) {
-    let body_length = match &response.body {
-        Body::Empty => 0,
-        Body::Static(text) => text.len(),
-        Body::Bytes(bytes) => bytes.len(),
-        Body::Line(bytes) => bytes.len() + 1,
+    let length = match &response.body {
+        Body::Empty => Some(0),
+        Body::Static(text) => Some(text.len()),
+        Body::Bytes(bytes) => Some(bytes.len()),
+        Body::Line(bytes) => Some(bytes.len() + 1),
+        Body::Stream(_) => None,
     };
-    out.reserve(256 + body_length);
+    out.reserve(256 + length.unwrap_or(0));
     out.extend_from_slice(b"HTTP/1.1 ");
     push_number(u64::from(response.status), out);
     out.push(b' ');
     out.extend_from_slice(reason(response.status).as_bytes());
     out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(clock.text.as_bytes());
-    out.extend_from_slice(b"\r\nContent-Length: ");
-    push_number(body_length as u64, out);
-    if body_length > 0 {
+    let bodiless = is_bodiless(response.status);
+    match length {
+        _ if bodiless => {}
+        Some(length) => {
+            out.extend_from_slice(b"\r\nContent-Length: ");
+            push_number(length as u64, out);
+        }
+        None if exchange.version == Version::Http11 => {
+            out.extend_from_slice(b"\r\nTransfer-Encoding: chunked");
+        }
+        None => {}
+    }
+    if length != Some(0) && !bodiless {
         out.extend_from_slice(b"\r\nContent-Type: ");
         out.extend_from_slice(response.content_type.as_bytes());
     }
@@ -102,11 +124,11 @@ pub fn encode(response: &Response, exchange: Exchange, clock: &Clock, out: &mut 
         (true, Version::Http11) => {}
     }
     out.extend_from_slice(b"\r\n\r\n");
-    if exchange.head_only {
+    if !has_body(response, exchange) {
         return;
     }
     match &response.body {
-        Body::Empty => {}
+        Body::Empty | Body::Stream(_) => {}
         Body::Static(text) => out.extend_from_slice(text.as_bytes()),
         Body::Bytes(bytes) => out.extend_from_slice(bytes),
         Body::Line(bytes) => {
@@ -115,6 +137,21 @@ pub fn encode(response: &Response, exchange: Exchange, clock: &Clock, out: &mut 
         }
     }
 }
+
+/// Appends a piece of an answer that is sent in chunks (RFC 9112, 7.1); no bytes append nothing.
+pub fn push_chunk(bytes: &[u8], out: &mut Vec<u8>) {
+    if bytes.is_empty() {
+        return;
+    }
+    // An empty chunk would be the end.
+    out.reserve(bytes.len() + 20);
+    out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The end of an answer that is sent in chunks.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 fn push_clean(value: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
@@ -146,7 +183,9 @@ pub(in crate::http) fn reason(status: u16) -> &'static str {
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
+        204 => "No Content",
         301 => "Moved Permanently",
+        304 => "Not Modified",
         307 => "Temporary Redirect",
         400 => "Bad Request",
         404 => "Not Found",
@@ -154,10 +193,12 @@ pub(in crate::http) fn reason(status: u16) -> &'static str {
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
         422 => "Unprocessable Content",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 pub use decoder::{Decoder, Stage};
 pub(in crate::http) use encode::reason;
-pub use encode::{CONTINUE, Clock, Exchange, encode};
+pub use encode::{CONTINUE, Clock, Exchange, LAST_CHUNK, encode, has_body, push_chunk};
 pub use head::{Framing, Head};
 
 /// Request methods that some route may take; all others are [`Method::Other`].
