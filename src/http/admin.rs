@@ -148,6 +148,7 @@ struct StateAccount {
     revision: u64,
     links: u64,
     digest: String,
+    cluster_version: u32,
 }
 
 /// The account as of a view.
@@ -167,6 +168,7 @@ pub(super) fn account(service: &Service, view: &View, pretty: bool) -> Response 
         revision: summary.revision,
         links: summary.links,
         digest: summary.digest().to_string(),
+        cluster_version: summary.cluster_version,
     };
     let node = service.client.status();
     let account = Account { version: env!("CARGO_PKG_VERSION"), node: &node, state };

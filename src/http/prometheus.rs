@@ -27,6 +27,8 @@ pub(super) fn page(service: &Service, _: &str, _: &Request) -> Step {
     if let Ok(summary) = Summary::decode(&meta) {
         page.one("links", "gauge", "Live links.", summary.links);
         page.one("revision", "counter", "Commands that changed the state.", summary.revision);
+        let version = summary.cluster_version;
+        page.one("cluster_version", "gauge", "Version of the rules in force.", version);
     }
     roster(&mut page, client);
     counters(&mut page, &client.metrics);
@@ -157,11 +159,22 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         ("gossip_received_total", "Gossip packets received.", &metrics.gossip_received),
         ("gossip_sent_total", "Gossip packets sent.", &metrics.gossip_sent),
         ("gossip_refused_total", "Gossip packets dropped as foreign.", &metrics.gossip_refused),
+        (
+            "watch_wakeups_total",
+            "Times somebody who waits was told of a change.",
+            &metrics.watch_wakeups,
+        ),
+        (
+            "watches_refused_total",
+            "Requests that could not wait because too many did.",
+            &metrics.watches_refused,
+        ),
         ("http_timeouts_total", "Connections closed for slowness.", &metrics.http_timeouts),
         ("http_shed_total", "Idle connections closed for room.", &metrics.http_shed),
     ] {
         page.one(name, "counter", help, counter.get());
     }
+    page.one("watches", "gauge", "Requests that wait for changes.", metrics.watches.get());
     page.family("data_bytes", "gauge", "What the data directory takes on disk.");
     for (part, gauge) in [
         ("log", &metrics.data_log_bytes),

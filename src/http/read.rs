@@ -4,10 +4,11 @@
 //! *not* there is another matter: it may just have been made through another node. So a miss is
 //! confirmed with a read index, unless there is no quorum to ask, and then it says so. A client that
 //! wants more asks for it: `?consistency=linearizable`, or `?min_index=N` with the index that an
-//! earlier answer carried; one that wants less says `?consistency=stale`.
+//! earlier answer carried, which is waited for; one that wants less says `?consistency=stale`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::query;
 use super::reply::{Problem, Response};
@@ -91,69 +92,115 @@ impl Drop for Waiting {
     }
 }
 
+/// A read on its way to an answer.
+#[derive(Debug)]
+pub(super) struct Reading {
+    read: Read,
+    fresh: Freshness,
+    /// When it has waited long enough.
+    until: Instant,
+    /// A read index has been obtained since it came, and applied.
+    confirmed: bool,
+    /// What it waits for.
+    waits: Waits,
+    /// Held while it waits.
+    place: Option<Waiting>,
+}
+
+/// What a read may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// A read index that it must have.
+    Round,
+    /// The state, to come to an index.
+    Index,
+    /// A read index, so that it can say that nothing is there.
+    Certainty,
+}
+
 impl Service {
     /// Answers a read as fresh as the request wants it.
     pub(super) fn read(&self, read: Read, request: &Request) -> Step {
-        let Freshness { level, min_index } = match Freshness::of(request.query()) {
-            Ok(freshness) => freshness,
+        let fresh = match Freshness::of(request.query()) {
+            Ok(fresh) => fresh,
             Err(problem) => return problem.into(),
         };
-        let view = self.client.view();
-        if level == Level::Linearizable || view.applied() < min_index {
-            let Some(place) = Waiting::take(&self.waiting, self.options.misses_max) else {
-                return Problem::unavailable("too many reads wait to be confirmed").into();
-            };
-            let then = Then::Read { read, min_index, lenient: false, _place: place };
-            return Step::park(Ask::ReadIndex, self.options.request_timeout, then);
-        }
-        let missing = match self.look(&read, &view) {
-            Seen::Found(response) => return response.into(),
-            Seen::Missing(response) => response,
-        };
-        if level == Level::Stale {
-            return unconfirmed(missing, "stale").into();
-        }
-        match Waiting::take(&self.waiting, self.options.misses_max) {
-            None => unconfirmed(missing, "overload").into(),
-            Some(place) => {
-                let then = Then::Read { read, min_index, lenient: true, _place: place };
-                Step::park(Ask::ReadIndex, self.options.miss_timeout, then)
-            }
-        }
+        let until = Instant::now() + self.options.request_timeout;
+        let (waits, place) = (Waits::Round, None);
+        self.advance(Reading { read, fresh, until, confirmed: false, waits, place })
     }
 
-    /// Answers a read that waited for the state to become fresh.
-    pub(super) fn read_again(
-        &self,
-        read: &Read,
-        min_index: u64,
-        lenient: bool,
-        completion: &Completion,
-    ) -> Response {
-        let view = self.client.view();
-        let failure = match &completion.outcome {
-            Outcome::Failed(failure) => Some(failure),
-            Outcome::Readable | Outcome::Written(_) | Outcome::Done | Outcome::Changed => None,
+    /// Goes on with a read that waited.
+    pub(super) fn read_again(&self, mut reading: Reading, completion: &Completion) -> Step {
+        let Outcome::Failed(failure) = &completion.outcome else {
+            reading.confirmed |= reading.waits != Waits::Index;
+            return self.advance(reading);
         };
-        match failure {
-            Some(failure) if !lenient => {
+        let view = self.client.view();
+        match reading.waits {
+            Waits::Round => {
                 let detail = format!("a fresh read is not possible: {failure}");
                 Problem::unavailable(detail).with_leader(self.leader_url()).into()
             }
-            None if view.applied() < min_index => Problem::unavailable(format!(
-                "the state stands at index {}, and {min_index} is not committed yet",
-                view.applied()
+            Waits::Index => Problem::unavailable(format!(
+                "the state stands at index {}, and {} has not come: {failure}",
+                view.applied(),
+                reading.fresh.min_index
             ))
             .into(),
-            failure => match (self.look(read, &view), failure) {
-                (Seen::Found(response) | Seen::Missing(response), None)
-                | (Seen::Found(response), Some(_)) => response,
-                (Seen::Missing(response), Some(failure)) => {
+            Waits::Certainty => match self.look(&reading.read, &view) {
+                Seen::Found(response) => response.into(),
+                Seen::Missing(response) => {
                     let busy = failure.reason == Reason::Busy;
-                    unconfirmed(response, if busy { "overload" } else { "no-quorum" })
+                    unconfirmed(response, if busy { "overload" } else { "no-quorum" }).into()
                 }
             },
         }
+    }
+
+    /// Answers a read if the state is fresh enough for it, and waits for that if not.
+    fn advance(&self, reading: Reading) -> Step {
+        let Freshness { level, min_index } = reading.fresh;
+        if level == Level::Linearizable && !reading.confirmed {
+            return self.wait(reading, Waits::Round);
+        }
+        let view = self.client.view();
+        if view.applied() < min_index {
+            return self.wait(reading, Waits::Index);
+        }
+        match self.look(&reading.read, &view) {
+            Seen::Found(response) => response.into(),
+            Seen::Missing(response) if reading.confirmed => response.into(),
+            Seen::Missing(response) if level == Level::Stale => {
+                unconfirmed(response, "stale").into()
+            }
+            Seen::Missing(_) => self.wait(reading, Waits::Certainty),
+        }
+    }
+
+    fn wait(&self, mut reading: Reading, waits: Waits) -> Step {
+        let place = reading.place.take();
+        reading.place = place.or_else(|| Waiting::take(&self.waiting, self.options.misses_max));
+        reading.waits = waits;
+        if reading.place.is_none() {
+            return match (waits, self.look(&reading.read, &self.client.view())) {
+                (Waits::Certainty, Seen::Found(response)) => response.into(),
+                (Waits::Certainty, Seen::Missing(response)) => {
+                    unconfirmed(response, "overload").into()
+                }
+                _ => Problem::unavailable("too many reads wait for the state").into(),
+            };
+        }
+        let ask = match waits {
+            Waits::Round | Waits::Certainty => Ask::ReadIndex,
+            Waits::Index => Ask::Applied(reading.fresh.min_index),
+        };
+        let left = reading.until.saturating_duration_since(Instant::now());
+        let timeout = match waits {
+            Waits::Certainty => left.min(self.options.miss_timeout),
+            Waits::Round | Waits::Index => left,
+        };
+        Step::park(ask, timeout, Then::Read(Box::new(reading)))
     }
 
     fn look(&self, read: &Read, view: &View) -> Seen {

@@ -8,7 +8,7 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use super::read::{Read, Waiting};
+use super::read::Reading;
 use super::reply::Response;
 use super::routes::UNMATCHED;
 use super::service::Service;
@@ -55,16 +55,8 @@ pub struct Resume {
 pub(super) enum Then {
     /// Tell the key of a new link.
     Created,
-    /// Read, now that the state is fresh or cannot be had fresher.
-    Read {
-        read: Read,
-        /// The state must have come this far.
-        min_index: u64,
-        /// Answer from what there is when freshness cannot be had.
-        lenient: bool,
-        /// Held while it waits.
-        _place: Waiting,
-    },
+    /// Go on with a read, now that the state is fresh or cannot be had fresher.
+    Read(Box<Reading>),
     /// Tell that it was done, in Consul's words.
     ConsulDone(&'static str),
     /// Go on with the completion of a question.

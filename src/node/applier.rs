@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::applied::{Applied, Facts};
 use super::driver::{Control, End};
 use super::states::{Arrived, States};
 use super::{Completion, Completions, Outcome};
@@ -54,8 +55,10 @@ pub struct Applier {
     pub completions: Completions,
     /// Who is told of what has changed.
     pub watches: Watches,
-    /// The index applied last, for the raft thread to look at.
-    pub applied: Arc<AtomicU64>,
+    /// What the raft thread looks at.
+    pub applied: Arc<Applied>,
+    /// The earliest deadline in the state when that was last looked at.
+    pub next_expiry_ms: Option<u64>,
     /// The index of the newest checkpoint that this process saw succeed: the log is not needed below.
     pub checkpointed: Arc<AtomicU64>,
     /// What is counted.
@@ -124,7 +127,7 @@ impl Applier {
             for work in work {
                 if let Err(trouble) = self.work(work, &mut arrived, &mut batch) {
                     // The rest of the work goes on: it may hold the state that replaces this one.
-                    batch.disown(self.applied.load(Ordering::Acquire));
+                    batch.disown(self.applied.index());
                     self.lose(trouble).map_err(Trouble::Fatal)?;
                 }
             }
@@ -132,7 +135,7 @@ impl Applier {
         self.metrics.applied_entries.add(batch.entries);
         let published = if batch.entries > 0 { self.publish() } else { Ok(()) };
         if published.is_err() {
-            batch.disown(self.applied.load(Ordering::Acquire));
+            batch.disown(self.applied.index());
         }
         self.completions.deliver(batch.completions);
         published
@@ -149,7 +152,7 @@ impl Applier {
                 let done = self.apply_entry(&entry, ticket);
                 let answer = match &done {
                     Ok(completion) => completion.clone(),
-                    Err(_) => ticket.map(|it| unanswered(it, self.applied.load(Ordering::Acquire))),
+                    Err(_) => ticket.map(|it| unanswered(it, self.applied.index())),
                 };
                 batch.entries += u64::from(self.state.is_some());
                 batch.completions.extend(answer);
@@ -159,7 +162,7 @@ impl Applier {
                 let applied = self.state.as_ref().map(|state| state.summary().applied);
                 batch.completions.extend(tickets.into_iter().map(|ticket| match applied {
                     Some(index) => Completion { ticket, index, outcome: Outcome::Readable },
-                    None => unanswered(ticket, self.applied.load(Ordering::Acquire)),
+                    None => unanswered(ticket, self.applied.index()),
                 }));
             }
             Work::Lost(why) => {
@@ -212,7 +215,7 @@ impl Applier {
             .states
             .adopt(&installed, &arrived, &self.metrics)
             .map_err(|error| Trouble::Fatal(error.to_string()))?;
-        self.applied.store(installed.index, Ordering::Release);
+        self.applied.set(installed.index, facts(&state));
         let session = self.states.session(&state);
         let mut resolved = Resolved { session, ..Resolved::default() };
         let mut completions = Vec::new();
@@ -235,8 +238,19 @@ impl Applier {
         let applied = state.summary().applied;
         let summary = state.summary_bytes();
         state.table_mut().publish(applied, summary);
-        self.applied.store(applied, Ordering::Release);
+        let facts = facts(state);
+        self.applied.set(applied, facts);
+        self.hurry(facts.next_expiry_ms);
         self.maintain()
+    }
+
+    /// The raft thread sleeps until the deadline that it knows: it has to hear of an earlier one.
+    fn hurry(&mut self, next_ms: Option<u64>) {
+        let known = self.next_expiry_ms.unwrap_or(u64::MAX);
+        if next_ms.is_some_and(|next| next < known) {
+            self.control.send(Control::Hurry).ok();
+        }
+        self.next_expiry_ms = next_ms;
     }
 
     /// Begins a checkpoint when one is due.
@@ -256,7 +270,7 @@ impl Applier {
         ticket: Option<Ticket>,
     ) -> Result<Option<Completion>, Trouble> {
         let Some(state) = &mut self.state else {
-            let index = self.applied.load(Ordering::Acquire);
+            let index = self.applied.index();
             return Ok(ticket.map(|ticket| unanswered(ticket, index)));
         };
         let reply = apply_entry(state, entry).map_err(|error| match error {
@@ -277,6 +291,11 @@ impl Applier {
             outcome: Outcome::Written(reply),
         }))
     }
+}
+
+/// What the raft thread has to know of a state.
+pub(super) fn facts(state: &State<Store>) -> Facts {
+    Facts { next_expiry_ms: None, rules: Some(state.summary().cluster_version) }
 }
 
 /// What came of the work so far, to be told when it is published.

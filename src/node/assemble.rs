@@ -10,7 +10,8 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 
-use super::applier::{Applier, Job};
+use super::applied::{Applied, Facts};
+use super::applier::{Applier, Job, facts};
 use super::boot::{self, StartError};
 use super::dial_back::DialBack;
 use super::driver::{Control, Driver, Inputs, Outputs};
@@ -49,14 +50,14 @@ struct Wires {
     jobs: Queue<Job>,
     control: Queue<Control>,
     gossip: Queue<GossipCommand>,
-    /// The index applied last.
-    applied: Arc<AtomicU64>,
+    /// What the applier says of the state.
+    applied: Arc<Applied>,
     /// The index of the newest checkpoint that this process saw succeed.
     checkpointed: Arc<AtomicU64>,
 }
 
 impl Wires {
-    fn new(applied: Index) -> Self {
+    fn new(applied: Applied) -> Self {
         Self {
             log: unbounded(),
             log_done: unbounded(),
@@ -65,7 +66,7 @@ impl Wires {
             jobs: unbounded(),
             control: unbounded(),
             gossip: unbounded(),
-            applied: Arc::new(AtomicU64::new(applied)),
+            applied: Arc::new(applied),
             checkpointed: Arc::default(),
         }
     }
@@ -81,8 +82,10 @@ impl Node<'_> {
         if let Some((index, configuration)) = &newest {
             self.transport.set_peers(peers::members(configuration), *index);
         }
-        let applied = state.as_ref().map_or(0, |state| state.summary().applied);
-        let wires = Wires::new(applied);
+        let wires = Wires::new(match &state {
+            Some(state) => Applied::new(state.summary().applied, facts(state)),
+            None => Applied::new(0, Facts::default()),
+        });
         let stopper: Stopper =
             Arc::new(Mutex::new(state.as_ref().and_then(|state| state.table().stopper())));
         let replaced = Arc::new(AtomicBool::new(true));
@@ -166,6 +169,7 @@ impl Node<'_> {
             completions: self.completions.clone(),
             watches: self.watches.clone(),
             applied: Arc::clone(&wires.applied),
+            next_expiry_ms: wires.applied.facts().next_expiry_ms,
             checkpointed: Arc::clone(&wires.checkpointed),
             metrics: Arc::clone(&self.metrics),
             control: wires.control.0.clone(),
@@ -235,7 +239,7 @@ impl Node<'_> {
         let reconciler = Reconciler::new(STABLE_TIMEOUTS * options.raft.election_max);
         let own = wire_identity(identity, self.boot_nonce);
         let hello = Box::new(move || Hello::new(own, Purpose::Probe));
-        let (clock, applied) = (Clock::start(), wires.applied.load(Ordering::Relaxed));
+        let (clock, applied) = (Clock::start(), wires.applied.index());
         Driver {
             replica: Replica::new(options, boot, applied, state_lost, registration, clock.now()),
             clock,
@@ -261,6 +265,7 @@ impl Node<'_> {
                 end: self.end.0.clone(),
             },
             status: Arc::clone(&self.status),
+            contact: Arc::clone(&self.contact),
             name: self.info.name.clone(),
             metrics: Arc::clone(&self.metrics),
             reconciler,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::RwLock;
 
-use super::{ScrubStatus, Status};
+use super::{LeaderContact, ScrubStatus, Status};
 use crate::error::Failure;
 use crate::ids::Ticket;
 use crate::membership::Roster;
@@ -27,6 +27,8 @@ pub enum Ask {
     Write(Bytes),
     /// Tell when this node's state is as fresh as the cluster was when this was asked.
     ReadIndex,
+    /// Tell when this node's state has come to this index.
+    Applied(u64),
     /// Hand leadership to this node, or to the best one.
     Transfer(Option<u64>),
     /// Take this member out of the cluster.
@@ -131,6 +133,8 @@ pub struct Client {
     pub scrub: Arc<ScrubStatus>,
     /// Who waits for rows to change.
     pub watches: Watches,
+    /// When the leader was last heard.
+    pub contact: Arc<LeaderContact>,
     requests: Sender<Request>,
     views: Views,
     status: Arc<RwLock<Arc<Status>>>,
@@ -150,8 +154,19 @@ impl Client {
         watches: Watches,
     ) -> Self {
         let next_ticket = Arc::new(AtomicU64::new(1));
-        let scrub = Arc::default();
-        Self { completions, metrics, roster, scrub, watches, requests, views, status, next_ticket }
+        let (scrub, contact) = (Arc::default(), Arc::default());
+        Self {
+            completions,
+            metrics,
+            roster,
+            scrub,
+            watches,
+            contact,
+            requests,
+            views,
+            status,
+            next_ticket,
+        }
     }
 
     /// A ticket for the sink, never given out before in this process.
@@ -184,6 +199,12 @@ impl Client {
     #[must_use]
     pub fn applied(&self) -> (u64, Bytes) {
         self.views.look(|view| (view.applied(), view.meta().clone()))
+    }
+
+    /// ms since this node heard its leader: 0 on the leader, [`u64::MAX`] when it never heard one.
+    #[must_use]
+    pub fn leader_contact_ms(&self) -> u64 {
+        self.contact.age_ms()
     }
 
     /// The raft thread's newest account of itself.

@@ -6,7 +6,6 @@
 //! queue.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, select};
 use parking_lot::RwLock;
 
+use super::applied::Applied;
 use super::applier::Job;
 use super::client::{Ask, Completion, Completions, Outcome, Request};
 use super::dial_back::DialBack;
@@ -23,7 +23,7 @@ use super::peers::Peers;
 use super::publish::Publisher;
 use super::states::Arrived;
 use super::upkeep::Upkeep;
-use super::{Clock, Status};
+use super::{Clock, LeaderContact, Status};
 use crate::ids::ClusterId;
 use crate::membership::{GossipCommand, Reconciler, Roster};
 use crate::metrics::Metrics;
@@ -52,6 +52,8 @@ pub enum Control {
     StateLost(String),
     /// The applier has taken the digest of the state as of this entry.
     Digest(Index, u128),
+    /// The state has an earlier deadline than before.
+    Hurry,
     /// Whether the file system, or the data directory's allowance, is nearly used up.
     SpaceFull(bool),
     /// The node is about to stop: say so to whoever asks whether it is ready, and hand leadership
@@ -84,8 +86,8 @@ pub struct Inputs {
     pub read_done: Receiver<ReadDone>,
     /// From everybody else.
     pub control: Receiver<Control>,
-    /// Last index applied, written by the applier.
-    pub applied: Arc<AtomicU64>,
+    /// What the applier says of the state.
+    pub applied: Arc<Applied>,
 }
 
 /// The queues out of it.
@@ -124,6 +126,8 @@ pub struct Driver {
     pub outputs: Outputs,
     /// Where the status is published.
     pub status: Arc<RwLock<Arc<Status>>>,
+    /// Where it is shown when the leader was last heard.
+    pub contact: Arc<LeaderContact>,
     /// This node's name.
     pub name: String,
     /// What is counted.
@@ -224,7 +228,12 @@ impl Driver {
         for request in requests.try_iter().take(BURST) {
             self.on_request(request);
         }
-        self.replica.on_applied(self.inputs.applied.load(Ordering::Acquire));
+        self.replica.on_applied(self.inputs.applied.index());
+        let facts = self.inputs.applied.facts();
+        self.replica.on_next_expiry(facts.next_expiry_ms);
+        if let Some(rules) = facts.rules {
+            self.replica.on_cluster_version(rules);
+        }
         let now = self.clock.now();
         self.replica.advance(now);
         if let Some(change) = self.reconciler.next(now.mono, self.replica.node()) {
@@ -240,6 +249,7 @@ impl Driver {
                 crate::replica::Request::Write(command)
             }
             Ask::ReadIndex => crate::replica::Request::ReadIndex,
+            Ask::Applied(index) => crate::replica::Request::Applied(index),
             Ask::Transfer(to) => crate::replica::Request::Admin(AdminRequest::Transfer(to)),
             Ask::Remove(node) => crate::replica::Request::Admin(AdminRequest::Remove(node)),
         };
@@ -268,7 +278,10 @@ impl Driver {
             Inbound::Refused { peer, refusal } => {
                 log::warn!("{}: n{peer} refuses this node: {}", self.who(), refusal.reason);
             }
-            Inbound::Up { peer, .. } => log::debug!("connected to n{peer}"),
+            Inbound::Up { peer, features, .. } => {
+                log::debug!("connected to n{peer}");
+                self.replica.on_peer_version(peer, u32::from(features.rules()));
+            }
             Inbound::Down { peer } => log::debug!("lost the connection to n{peer}"),
         }
     }
@@ -323,6 +336,7 @@ impl Driver {
             Control::Digest(index, digest) => {
                 self.replica.on_digest(self.clock.now(), index, digest);
             }
+            Control::Hurry => {} // it is looked at whenever this thread is awake
             Control::SpaceFull(full) => {
                 let full = self.upkeep.space_full(full);
                 self.replica.on_full(self.clock.now(), full);
@@ -394,7 +408,7 @@ impl Driver {
         if answers.is_empty() {
             return;
         }
-        let index = self.inputs.applied.load(Ordering::Acquire);
+        let index = self.inputs.applied.index();
         let completion = |(ticket, answer)| {
             let outcome = match answer {
                 Answer::Done => Outcome::Done,
@@ -407,6 +421,11 @@ impl Driver {
 
     fn publish(&mut self, publisher: &mut Publisher) {
         let now = self.clock.now().mono;
+        let node = self.replica.node();
+        match node.role_kind() {
+            RoleKind::Leader => self.contact.leads(),
+            _ => self.contact.follows(node.leader_silence()),
+        }
         if let Some(status) = publisher.next(now, &self.replica, self.stopping) {
             *self.status.write() = Arc::new(status);
         }

@@ -13,12 +13,14 @@
 //! | `space` | the reserve of the disk | `space` |
 //! | `http-n` | client connections | `crate::http` |
 
+mod applied;
 mod applier;
 mod assemble;
 mod banner;
 mod boot;
 mod client;
 mod clock;
+mod contact;
 mod dial_back;
 mod driver;
 mod guests;
@@ -42,6 +44,7 @@ pub use applier::apply_entry;
 pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
 pub use clock::Clock;
+pub use contact::LeaderContact;
 pub use run::run;
 pub use scrub_status::{ScrubEnd, ScrubReport, ScrubStatus, ScrubWake};
 pub use status::{DiskHealth, MemberStatus, Phase, Status};

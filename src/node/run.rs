@@ -14,7 +14,7 @@ use super::boot::{self, Beginning, StartError};
 use super::driver::End;
 use super::listen::{self, Addresses, Listeners};
 use super::recover::{self, OpenStore};
-use super::{Client, Clock, Completions, ScrubStatus, Status};
+use super::{Client, Clock, Completions, LeaderContact, ScrubStatus, Status};
 use crate::config::{Front, NodeConfig};
 use crate::http;
 use crate::ids;
@@ -86,6 +86,7 @@ pub(super) struct Node<'a> {
     pub(super) store: OpenStore,
     pub(super) views: Views,
     pub(super) scrub: Arc<ScrubStatus>,
+    pub(super) contact: Arc<LeaderContact>,
     pub(super) requests: Receiver<super::Request>,
     pub(super) raft_inbox: Receiver<Inbound>,
     pub(super) gossip_inbox: Receiver<Inbound>,
@@ -133,7 +134,7 @@ impl<'a> Node<'a> {
             Arc::clone(&metrics),
             watches.clone(),
         );
-        let scrub = Arc::clone(&client.scrub);
+        let (scrub, contact) = (Arc::clone(&client.scrub), Arc::clone(&client.contact));
         let service = http::Service::new(
             client,
             http::Options {
@@ -184,6 +185,7 @@ impl<'a> Node<'a> {
             store,
             views,
             scrub,
+            contact,
             requests,
             raft_inbox,
             gossip_inbox,

@@ -49,6 +49,11 @@ impl ClusterClock {
         self.at = self.at.max(now.mono);
         Stamp { clock_ms: self.clock_us / 1000, wall_ms: now.wall_ms }
     }
+
+    /// What [`stamp`](Self::stamp) would say.
+    pub(super) fn look(&self, now: Now) -> Stamp {
+        self.clone().stamp(now)
+    }
 }
 
 #[cfg(test)]

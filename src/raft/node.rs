@@ -367,6 +367,24 @@ impl Node {
         each_role!(self.state(), node => node.role.leader(node.id))
     }
 
+    /// On a leader, what the cluster's clock says, in ms: the stamp of an entry made now.
+    #[must_use]
+    pub fn cluster_clock_ms(&self, now: Now) -> Option<u64> {
+        match self.state() {
+            AnyNode::Leader(node) => Some(node.clock.look(now).clock_ms),
+            _ => None,
+        }
+    }
+
+    /// How long ago, in µs, the leader was last known to be alive; none while there is none.
+    #[must_use]
+    pub fn leader_silence(&self) -> Option<u64> {
+        each_role!(self.state(), node => {
+            let time = node.time();
+            node.role.contact(time).map(|contact| time - contact)
+        })
+    }
+
     /// The commit index, as far as this node knows.
     #[must_use]
     pub fn commit(&self) -> Index {

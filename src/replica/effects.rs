@@ -14,6 +14,8 @@ pub enum Request {
     Write(Bytes),
     /// Tell when the state is as fresh as the cluster was when this was asked.
     ReadIndex,
+    /// Tell when everything up to this index is in the state.
+    Applied(Index),
     /// Do something with the cluster itself; only the leader can.
     Admin(AdminRequest),
 }

@@ -72,6 +72,11 @@ pub enum Event {
         /// What each voter holds.
         digests: BTreeMap<NodeId, u128>,
     },
+    /// The state is applied by newer rules from now on.
+    RulesRaised {
+        /// Their version.
+        version: u32,
+    },
 }
 
 impl fmt::Display for Event {
@@ -131,6 +136,9 @@ impl fmt::Display for Event {
                     .iter()
                     .try_for_each(|(node, digest)| write!(f, " n{node} {digest:032x}"))?;
                 write!(f, "; compare them by hand, and remove the nodes that are wrong")
+            }
+            Self::RulesRaised { version } => {
+                write!(f, "every member knows version {version} of the cluster's rules: in force")
             }
         }
     }

@@ -8,6 +8,7 @@
 //! - Audits ([`super::audit`]) find a state that is wrong without anything being broken.
 
 use super::audit::Verdict;
+use super::chores::NOBODY;
 use super::disk::Change;
 use super::last_resort::LastResort;
 use super::writes::payload;
@@ -15,9 +16,6 @@ use super::{Event, PeerMessage, Replica, Resolved, Work};
 use crate::error::Reason;
 use crate::ids::WriteId;
 use crate::raft::{Index, Installed, Micros, NEVER, NodeId, Now, Payload, RoleKind, Unfit};
-
-/// Stands before the command of an audit, which is nobody's write.
-const AUDIT: WriteId = WriteId { session: 0, seq: 0, floor: 0 };
 
 impl Replica {
     /// Why the state is not to be trusted; none when it is.
@@ -213,7 +211,7 @@ impl Replica {
         if !self.audit.is_due(now, last, entries, interval_us) {
             return;
         }
-        match self.node.propose(self.now, vec![payload(AUDIT, command)]) {
+        match self.node.propose(self.now, vec![payload(NOBODY, command)]) {
             Ok(at) => self.audit.begun(*at.start(), now),
             Err(_) => self.audit.refused(now),
         }

@@ -23,6 +23,7 @@
 mod admin;
 mod apply;
 mod audit;
+mod chores;
 mod disk;
 mod effects;
 mod event;
@@ -45,7 +46,7 @@ pub use effects::{Answer, Effects, LogRequest, Request, Resolved, Work};
 pub use event::Event;
 pub use joins::{GuestId, JoinReply};
 pub use message::{AdminRequest, PeerMessage, Refusal};
-pub use options::Options;
+pub use options::{Options, Rules};
 
 use crate::error::{Failure, Reason};
 use crate::ids::{Ticket, WriteId};
@@ -55,6 +56,7 @@ use crate::raft::{
 };
 use admin::Admin;
 use audit::Audit;
+use chores::Chores;
 use disk::DiskWatch;
 use install::Install;
 use joins::Joins;
@@ -93,6 +95,7 @@ pub struct Replica {
     full: bool,
     install: Install,
     audit: Audit,
+    chores: Chores,
     /// What the core was told of this node's fitness.
     unfit: Option<Unfit>,
     last_resort: LastResort,
@@ -136,6 +139,7 @@ impl Replica {
             full: false,
             install: Install::new(state_lost, applied.max(start)),
             audit: Audit::new(now.mono),
+            chores: Chores::default(),
             unfit: None,
             last_resort: LastResort::default(),
         };
@@ -174,6 +178,7 @@ impl Replica {
             .min(self.disk.deadline())
             .min(self.install.deadline(self.node.leader(), self.node.id()))
             .min(self.audit_deadline())
+            .min(self.chores_deadline())
             .min(self.last_resort.deadline(self.options.raft.election_max));
         // The applier reports by a number we look at, not by a wake-up: look often when it matters.
         if self.applying_bytes >= self.options.apply_bytes_max
@@ -237,6 +242,10 @@ impl Replica {
                 self.refuse(ticket, Reason::Unavailable);
             }
             Request::ReadIndex => self.reads.add(ticket, deadline),
+            Request::Applied(_) if self.state_lost().is_some() => {
+                self.refuse(ticket, Reason::Unavailable);
+            }
+            Request::Applied(index) => self.reads.add_until(ticket, deadline, index),
             Request::Admin(request) => {
                 let (node, effects) = (&mut self.node, &mut self.effects);
                 self.admin.ask(node, now, ticket, deadline, request, effects);
@@ -302,6 +311,7 @@ impl Replica {
         self.follow_leader();
         self.joins.run(&mut self.node, self.now, &mut self.effects);
         self.propose_audit();
+        self.do_chores();
         loop {
             self.reads.run(&mut self.node, self.now, &self.options);
             self.writes.run(&mut self.node, self.now, &self.options, &mut self.effects);

@@ -40,6 +40,19 @@ pub struct Options {
     pub audit_entries: u64,
     /// … and after this time in µs if anything was written since the last audit.
     pub audit_interval_us: u64,
+    /// The encoded command that ends what has expired; none for nobody's to end.
+    pub expire: Option<Bytes>,
+    /// The rules that this program knows; none to leave those in force as they are.
+    pub rules: Option<Rules>,
+}
+
+/// What commands do, by versions that the whole cluster moves to at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The newest version that this program knows.
+    pub newest: u32,
+    /// The encoded command that puts a version in force.
+    pub raise: fn(u32) -> Bytes,
 }
 
 impl Default for Options {
@@ -60,6 +73,8 @@ impl Default for Options {
             audit: None,
             audit_entries: 10_000,
             audit_interval_us: 60_000_000,
+            expire: None,
+            rules: None,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A reader that comes while a round is under way waits for the next one: a round only vouches for
 //! reads that were registered before it was sent. Every asking has a number of its own, so an
 //! answer to an earlier one is never taken for a later one.
+//!
+//! A reader that names the index it wants to see needs no round, only patience.
 
 use super::Options;
 use crate::error::{Failure, Reason};
@@ -53,6 +55,12 @@ impl Reads {
 
     pub fn add(&mut self, ticket: Ticket, deadline: Micros) {
         self.queue.push((ticket, deadline));
+        self.next_expiry = self.next_expiry.min(deadline);
+    }
+
+    /// Takes a reader who waits for no round, but until this index is applied.
+    pub fn add_until(&mut self, ticket: Ticket, deadline: Micros, index: Index) {
+        self.confirmed.push((index, vec![(ticket, deadline)]));
         self.next_expiry = self.next_expiry.min(deadline);
     }
 
@@ -120,17 +128,18 @@ impl Reads {
         }
         self.next_expiry = NEVER;
         let mut over = Vec::new();
-        let mut sift = |readers: &mut Vec<Reader>| {
-            over.extend(readers.extract_if(.., |(_, deadline)| *deadline <= now));
+        let mut sift = |readers: &mut Vec<Reader>, reason: Reason| {
+            let late = readers.extract_if(.., |(_, deadline)| *deadline <= now);
+            over.extend(late.map(|(ticket, _)| (ticket, Failure::not_applied(reason.clone()))));
             for (_, deadline) in readers {
                 self.next_expiry = self.next_expiry.min(*deadline);
             }
         };
-        sift(&mut self.queue);
-        self.asked.iter_mut().for_each(|asked| sift(&mut asked.readers));
-        self.confirmed.iter_mut().for_each(|(_, readers)| sift(readers));
-        let failure = || Failure::not_applied(Reason::NoLeader);
-        over.into_iter().map(|(ticket, _)| (ticket, failure())).collect()
+        sift(&mut self.queue, Reason::NoLeader);
+        self.asked.iter_mut().for_each(|asked| sift(&mut asked.readers, Reason::NoLeader));
+        self.confirmed.iter_mut().for_each(|(_, readers)| sift(readers, Reason::Deadline));
+        self.confirmed.retain(|(_, readers)| !readers.is_empty());
+        over
     }
 
     pub fn deadline(&self, options: &Options) -> Micros {

@@ -1,5 +1,6 @@
 //! What a client is told, step by step: one replica, the others played by the test.
 
+mod chores;
 mod health;
 
 use super::*;

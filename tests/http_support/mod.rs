@@ -205,10 +205,16 @@ impl Mind {
         match ask {
             Ask::Write(command) => Outcome::Written(self.apply(command)),
             Ask::ReadIndex => {
-                for url in std::mem::take(&mut self.elsewhere) {
-                    self.create(url);
-                }
+                self.arrive();
                 Outcome::Readable
+            }
+            Ask::Applied(index) => {
+                self.arrive();
+                if self.state.summary().applied >= *index {
+                    Outcome::Readable
+                } else {
+                    Outcome::Failed(Failure::not_applied(Reason::Deadline))
+                }
             }
             Ask::Transfer(Some(9)) => {
                 Outcome::Failed(Failure::not_applied(Reason::Refused("9 cannot lead".to_owned())))
@@ -221,6 +227,13 @@ impl Mind {
                 self.log.push(format!("remove {id}"));
                 Outcome::Done
             }
+        }
+    }
+
+    /// What was made elsewhere comes here.
+    fn arrive(&mut self) {
+        for url in std::mem::take(&mut self.elsewhere) {
+            self.create(url);
         }
     }
 
