@@ -19,6 +19,7 @@ use super::log_reader::{self, ReadDone};
 use super::log_writer::{self, LogCommand, LogDone};
 use super::peers::{self, Peers};
 use super::recover::{Found, Recovery};
+use super::restore::RestoreThread;
 use super::run::{Node, wire_identity};
 use super::running::Running;
 use super::scrub::Scrubber;
@@ -107,7 +108,8 @@ impl Node<'_> {
             replaced: Arc::clone(&replaced),
         };
         let apply = self.applier(&wires, state, states).spawn();
-        let (snapshots, snapshot) = self.snapshots(&wires, blobs)?;
+        let (snapshots, snapshot) = self.snapshots(&wires, Arc::clone(&blobs))?;
+        let restore = self.restorer(id, blobs, snapshots.clone()).spawn();
         let interrupt = Arc::new(AtomicBool::new(false));
         let scrub = self.scrubber(&wires, Arc::clone(&interrupt)).spawn();
         let space = self.watch_space(&wires, replaced)?;
@@ -124,7 +126,7 @@ impl Node<'_> {
             wires.gossip.0.send(GossipCommand::Contacts(configuration)).ok();
         }
         let mut threads = vec![gossip];
-        for thread in [raft, Ok(snapshot), scrub, apply, log, log_read, Ok(self.transport_thread)] {
+        for thread in [raft, restore, Ok(snapshot), scrub, apply, log, log_read, Ok(self.transport_thread)] {
             threads.push(thread.map_err(no_thread)?);
         }
         Ok(Running {
@@ -135,6 +137,7 @@ impl Node<'_> {
             transport: self.transport,
             snapshots,
             scrub: (self.scrub, interrupt),
+            restores: self.client.restores,
             stopper,
             _space: space,
             threads,
@@ -196,6 +199,22 @@ impl Node<'_> {
         let events = on_snapshot(wires.control.0.clone());
         snapshot::start(config, inbox, transport, events, Arc::clone(&self.metrics))
             .map_err(|error| StartError::Failed(format!("states cannot be moved: {error}")))
+    }
+
+    fn restorer(
+        &self,
+        id: NodeId,
+        blobs: Arc<Blobs>,
+        snapshots: snapshot::Handle,
+    ) -> RestoreThread {
+        RestoreThread {
+            id,
+            restores: self.client.restores.clone(),
+            client: self.client.clone(),
+            blobs,
+            snapshots,
+            reserve_bytes: self.config.disk.reserve_bytes,
+        }
     }
 
     fn scrubber(&self, wires: &Wires, stop: Arc<AtomicBool>) -> Scrubber {

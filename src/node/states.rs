@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index, Installed};
-use crate::snapshot::Blobs;
+use crate::snapshot::{Blobs, FileId, Taken};
 use crate::state::{Meta, State};
 use crate::storage::{
-    DataDir, StateDir, Store, StoreError, StoreErrorKind, StoreOptions, StoreStopper, Views,
+    Checkpoint, DataDir, StateDir, Store, StoreError, StoreErrorKind, StoreOptions, StoreStopper, Views,
 };
 
 /// A state that came from another node: complete, checked, durable, and not in use yet.
@@ -97,6 +97,37 @@ impl States {
         let state = State::restore(store, &meta).map_err(|error| failed(&error))?;
         self.remember_members(installed.configuration_index, &installed.configuration);
         Ok(state)
+    }
+
+    /// Makes the state that was built of a backup the one in use, as of a checkpoint with its rows.
+    /// Until the manifest says so the backup stays, so a crash anywhere leaves the old state, and what
+    /// it takes to do this again.
+    ///
+    /// # Errors
+    /// When it cannot be switched to or opened, as with [`States::adopt`]. Damage that is found before
+    /// the switch is told as such.
+    pub fn restore(
+        &self,
+        file: FileId,
+        taken: &Taken,
+        checkpoint: &Checkpoint,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Store, StoreError> {
+        Store::relabel(&taken.dir, self.options, checkpoint)?;
+        let io = |error: &dyn std::fmt::Display| {
+            StoreError::new(StoreErrorKind::Io, error.to_string())
+        };
+        let mut manifest = self.dir.lock();
+        // The log may still have to follow a state that was installed before.
+        let restart = manifest.pending_restart();
+        let dir = manifest.adopt(&taken.dir, restart).map_err(|error| io(&error))?;
+        drop(manifest);
+        self.blobs.done(file);
+        let opened = Store::open_in(&dir, self.options, Arc::clone(metrics), self.views.clone());
+        let (store, _) = opened.map_err(|error| io(&error))?;
+        *self.stopper.lock() = store.stopper();
+        self.replaced.store(true, Ordering::Relaxed);
+        Ok(store)
     }
 
     /// The log begins behind the state that was adopted.

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -353,12 +353,38 @@ impl WorkError {
     /// would not help.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
-        matches!(
-            self,
-            Self::Foreign(_)
-                | Self::Digest { .. }
-                | Self::Meta(_)
-                | Self::Snapshot(SnapshotError::Damaged { .. } | SnapshotError::Newer { .. })
-        )
+        self.what_is_wrong().is_some()
     }
+
+    /// What is wrong with what was read, without a word about where it was read from.
+    #[must_use]
+    pub fn what_is_wrong(&self) -> Option<String> {
+        match self {
+            Self::Foreign(what) => Some(format!("it is not what was announced: {what}")),
+            Self::Digest { .. } => Some(format!("it is damaged: {self}")),
+            Self::Meta(error) => Some(error.to_string()),
+            Self::Snapshot(SnapshotError::Damaged { offset, what, .. }) => {
+                Some(format!("it is damaged at byte {offset} of what is packed in it: {what}"))
+            }
+            Self::Snapshot(SnapshotError::Newer { found, known, .. }) => Some(format!(
+                "it was written by a newer Bowline (format {found}, this one knows {known})"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a whole backup, only to see whether it is right: chain, hash, digest and meta.
+///
+/// # Errors
+/// When it is not, or cannot be read.
+pub fn verify(mut reader: SnapshotReader<impl Read>) -> Result<Checked, WorkError> {
+    let meta = usable_meta(&reader.header().meta)?;
+    let never = AtomicBool::new(false);
+    for row in checked(&mut reader, meta.summary.rows_digest, [&never, &never]) {
+        row?;
+    }
+    let info = reader.info().expect("all rows were read");
+    let blob = Blob { file: reader.header().file, size: info.bytes, sha256: info.sha256 };
+    Ok(Checked { blob, meta, rows: info.rows })
 }

@@ -121,15 +121,15 @@ impl Courier {
             self.fetcher.advance(now);
             self.advance_stagings(now);
             self.act();
-            let standings = self.stagings.standings();
-            let news = standings != self.parts.shared.status.lock().standings;
-            *self.parts.shared.status.lock() = Status {
+            let status = Status {
                 fetching: self.fetcher.progress(),
                 serving: self.server.receivers().collect(),
                 pinned: self.server.pinned(),
-                standings,
+                announced: self.stagings.announced(),
+                standings: self.stagings.standings(),
             };
-            if news {
+            let before = std::mem::replace(&mut *self.parts.shared.status.lock(), status.clone());
+            if (before.announced, before.standings) != (status.announced, status.standings) {
                 self.stagings.tell();
             }
         }
@@ -162,7 +162,7 @@ impl Courier {
         match Message::decode(body) {
             Ok(Message::Staging(staging)) => self.stagings.on_message(now, from, staging),
             Ok(Message::Request(Request::Read { file, offset }))
-                if self.stagings.announces(file) =>
+                if self.stagings.announced() == Some(file) =>
             {
                 self.stagings.on_read(now, from, file, offset);
             }

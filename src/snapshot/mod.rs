@@ -137,7 +137,9 @@ pub struct Status {
     pub serving: Vec<NodeId>,
     /// The log behind this index is needed by one of them, if not now then soon.
     pub pinned: Option<Index>,
-    /// How the other members stand to the backup that this node announces.
+    /// The backup that this node announces.
+    pub announced: Option<FileId>,
+    /// How the other members stand to it.
     pub standings: BTreeMap<NodeId, Standing>,
 }
 

@@ -315,6 +315,7 @@ impl Holder {
             incoming.heard = now;
             return;
         }
+        self.forget_others(from);
         let failed = self.failed.filter(|(failed, _, at)| *failed == file && now < *at + SILENCE);
         let why = match failed {
             Some((_, why, _)) => Some(why),
@@ -326,6 +327,18 @@ impl Holder {
             Some(why) => self.actions.push(Action::Say(from, Staging::Unstaged { file, why })),
             None => self.receive(now, from, blob),
         }
+    }
+
+    /// A node announces one backup at a time, so what it announced before has come to nothing.
+    fn forget_others(&mut self, from: NodeId) {
+        if self.incoming.as_ref().is_some_and(|incoming| incoming.from == from) {
+            self.forget_incoming();
+        }
+        let is_over = |held: &Held| held.not_after_ms == 0 && held.from == from;
+        for file in self.held.values().filter(|held| is_over(held)).map(|held| held.blob.file) {
+            self.actions.push(Action::Discard(file));
+        }
+        self.held.retain(|_, held| !is_over(held));
     }
 
     fn receive(&mut self, now: Duration, from: NodeId, blob: Blob) {

@@ -81,8 +81,8 @@ impl Stagings {
         }
     }
 
-    pub fn announces(&self, file: FileId) -> bool {
-        self.stager.file() == Some(file)
+    pub fn announced(&self) -> Option<FileId> {
+        self.stager.file()
     }
 
     pub fn receives(&self, file: FileId) -> bool {

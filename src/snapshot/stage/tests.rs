@@ -237,6 +237,19 @@ fn one_is_received_at_a_time_and_few_are_held() {
 }
 
 #[test]
+fn the_next_of_the_same_node_takes_the_place_of_the_one_before() {
+    for mut holder in [receiving(), holding()] {
+        holder.on_stage(ms(1), 1, blob(6), 0);
+        let actions = holder.take_actions();
+        assert_eq!(actions[..2], [Action::Discard(file(5)), Action::Create(blob(6))]);
+    }
+    let mut holder = Holder::new(ms(0), [(blob(5), 70)]);
+    holder.on_stage(ms(1), 1, blob(6), 0);
+    assert_eq!(holder.take_actions()[0], Action::Create(blob(6)));
+    assert!(holder.knows(file(5)), "a promise stands");
+}
+
+#[test]
 fn one_without_a_byte_is_refused() {
     let mut holder = Holder::default();
     holder.on_stage(ms(0), 1, Blob { size: 0, ..blob(5) }, 0);
