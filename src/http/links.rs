@@ -41,7 +41,7 @@ pub(super) fn created(service: &Service, completion: Completion) -> Step {
         Outcome::Failed(failure) => {
             Problem::failure(failure).with_leader(service.leader_url()).into()
         }
-        Outcome::Readable | Outcome::Done | Outcome::Changed => {
+        Outcome::Readable | Outcome::Done | Outcome::Changed | Outcome::Restored(_) => {
             unreachable!("only a link's creation is parked with this continuation")
         }
     };
@@ -60,9 +60,7 @@ fn told(reply: Reply) -> Response {
         Reply::UnknownSession | Reply::Stale => {
             Problem::unavailable("this node's write session has ended; nothing was changed").into()
         }
-        Reply::Session(_) | Reply::Digest(_) => {
-            unreachable!("only a link's creation is parked with this continuation")
-        }
+        _ => unreachable!("only a link's creation is parked with this continuation"),
     }
 }
 

@@ -261,8 +261,8 @@ impl Applier {
     fn publish(&mut self) -> Result<(), Trouble> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let applied = state.summary().applied;
-        let summary = state.summary_bytes();
-        state.table_mut().publish(applied, summary);
+        let standing = state.standing_bytes();
+        state.table_mut().publish(applied, standing);
         let facts = facts(state);
         self.applied.set(applied, facts);
         self.hurry(facts.next_expiry_ms);

@@ -13,6 +13,10 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::VERSION;
+use super::kv::{KEY_LEN_MAX, KvReply, NewSession, OPS_MAX, Op, Session, SessionId};
+use super::restore::Restore;
+
 /// What can be done to the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -39,6 +43,32 @@ pub enum Command {
     },
     /// Changes nothing; every node tells the digest of its state as of this very entry.
     TakeDigest,
+    /// Does operations on keys, all or none.
+    Kv {
+        /// In this order; at most [`OPS_MAX`].
+        ops: Vec<Op>,
+    },
+    /// Opens a session, which can hold locks.
+    OpenSession(NewSession),
+    /// Ends a session.
+    DestroySession {
+        /// Its id.
+        id: SessionId,
+    },
+    /// Has a session live on.
+    RenewSession {
+        /// Its id.
+        id: SessionId,
+    },
+    /// Ends what is due by the clock.
+    Expire,
+    /// Has commands applied by the rules of a later version; every member has said it knows it.
+    RaiseVersion {
+        /// The version; nothing happens when the cluster has come so far already.
+        version: u32,
+    },
+    /// Replaces all rows by those of a backup.
+    Restore(Restore),
 }
 
 /// Bytes of the longest key that a client may put a write under.
@@ -67,6 +97,38 @@ pub enum Reply {
     KeyReused,
     /// The digest of the whole state as of this entry.
     Digest(u128),
+    /// What came of operations on keys.
+    Kv(KvReply),
+    /// The session is open.
+    SessionOpened {
+        /// Its id.
+        id: SessionId,
+        /// The revision that opened it.
+        revision: u64,
+    },
+    /// The session is not there any more.
+    SessionDestroyed {
+        /// Whether it was.
+        existed: bool,
+        /// The store's revision now.
+        revision: u64,
+    },
+    /// The session as it stands, now that it lives on; none when it is not there.
+    SessionRenewed(Option<Session>),
+    /// What was due has ended.
+    Expired {
+        /// So many things: sessions, keys, delays of locks.
+        count: u64,
+    },
+    /// The version that the cluster goes by.
+    Version(u32),
+    /// The rows are those of the backup.
+    Restored {
+        /// The store's revision now, above every one that this cluster or the backup had.
+        revision: u64,
+    },
+    /// The restore came too late: not applied.
+    RestoreLate,
 }
 
 /// These bytes are no command that this program could apply. The node that meets them in its log
@@ -83,6 +145,9 @@ pub enum CommandError {
         /// The version in the header.
         version: u16,
     },
+    /// A later program raised the cluster to its version.
+    #[error("version {0} of the cluster is not known to this program: upgrade this node")]
+    Newer(u32),
     /// Header or body are damaged.
     #[error("malformed command: {0}")]
     Malformed(String),
@@ -92,6 +157,13 @@ const REGISTER_SESSION: (u16, u16) = (1, 1);
 const CREATE_LINK: (u16, u16) = (2, 1);
 const ONCE: (u16, u16) = (3, 1);
 const TAKE_DIGEST: (u16, u16) = (4, 1);
+const KV: (u16, u16) = (5, 1);
+const OPEN_SESSION: (u16, u16) = (6, 1);
+const DESTROY_SESSION: (u16, u16) = (7, 1);
+const RENEW_SESSION: (u16, u16) = (8, 1);
+const EXPIRE: (u16, u16) = (9, 1);
+const RAISE_VERSION: (u16, u16) = (10, 1);
+const RESTORE: (u16, u16) = (11, 1);
 
 #[derive(Serialize, Deserialize)]
 struct RegisterSessionV1 {
@@ -111,8 +183,25 @@ struct OnceV1 {
     command: Bytes,
 }
 
+/// The body of a command that says everything by its kind.
 #[derive(Serialize, Deserialize)]
-struct TakeDigestV1 {}
+struct NothingV1 {}
+
+#[derive(Serialize, Deserialize)]
+struct KvV1 {
+    ops: Vec<Op>,
+}
+
+/// Of what is about a session and nothing else.
+#[derive(Serialize, Deserialize)]
+struct SessionV1 {
+    id: SessionId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RaiseVersionV1 {
+    version: u32,
+}
 
 impl Command {
     /// Bytes of the header.
@@ -132,7 +221,16 @@ impl Command {
                 let hash = Bytes::copy_from_slice(hash);
                 with_header(ONCE, &OnceV1 { key: key.clone(), hash, command: command.encode() })
             }
-            Self::TakeDigest => with_header(TAKE_DIGEST, &TakeDigestV1 {}),
+            Self::TakeDigest => with_header(TAKE_DIGEST, &NothingV1 {}),
+            Self::Kv { ops } => with_header(KV, &(ops,)),
+            Self::OpenSession(new) => with_header(OPEN_SESSION, new),
+            Self::DestroySession { id } => with_header(DESTROY_SESSION, &SessionV1 { id: *id }),
+            Self::RenewSession { id } => with_header(RENEW_SESSION, &SessionV1 { id: *id }),
+            Self::Expire => with_header(EXPIRE, &NothingV1 {}),
+            Self::RaiseVersion { version } => {
+                with_header(RAISE_VERSION, &RaiseVersionV1 { version: *version })
+            }
+            Self::Restore(restore) => with_header(RESTORE, restore),
         }
     }
 
@@ -153,9 +251,34 @@ impl Command {
             }
             ONCE => Self::decode_once(body),
             TAKE_DIGEST => {
-                let TakeDigestV1 {} = decode_body(body)?;
+                let NothingV1 {} = decode_body(body)?;
                 Ok(Self::TakeDigest)
             }
+            KV => {
+                let KvV1 { ops } = decode_body(body)?;
+                check_ops(&ops)?;
+                Ok(Self::Kv { ops })
+            }
+            OPEN_SESSION => Ok(Self::OpenSession(decode_body(body)?)),
+            DESTROY_SESSION => {
+                let SessionV1 { id } = decode_body(body)?;
+                Ok(Self::DestroySession { id })
+            }
+            RENEW_SESSION => {
+                let SessionV1 { id } = decode_body(body)?;
+                Ok(Self::RenewSession { id })
+            }
+            EXPIRE => {
+                let NothingV1 {} = decode_body(body)?;
+                Ok(Self::Expire)
+            }
+            RAISE_VERSION => match decode_body(body)? {
+                RaiseVersionV1 { version } if version > VERSION => {
+                    Err(CommandError::Newer(version))
+                }
+                RaiseVersionV1 { version } => Ok(Self::RaiseVersion { version }),
+            },
+            RESTORE => Ok(Self::Restore(decode_body(body)?)),
             (kind, version) => Err(CommandError::Unknown { kind, version }),
         }
     }
@@ -164,8 +287,30 @@ impl Command {
     #[must_use]
     pub fn is_write(&self) -> bool {
         match self {
-            Self::CreateLink { .. } | Self::Once { .. } => true,
-            Self::RegisterSession { .. } | Self::TakeDigest => false,
+            Self::CreateLink { .. }
+            | Self::Once { .. }
+            | Self::Kv { .. }
+            | Self::OpenSession(_)
+            | Self::DestroySession { .. }
+            | Self::RenewSession { .. }
+            | Self::Restore(_) => true,
+            Self::RegisterSession { .. }
+            | Self::TakeDigest
+            | Self::Expire
+            | Self::RaiseVersion { .. } => false,
+        }
+    }
+
+    /// Whether a client may put it under a key of its own. What only reads has no use for one, and its
+    /// answer can be large; what replaces all rows replaces the keys as well.
+    #[must_use]
+    pub fn fits_under_key(&self) -> bool {
+        match self {
+            Self::Kv { ops } => {
+                !ops.iter().any(|op| matches!(op, Op::Get { .. } | Op::GetTree { .. }))
+            }
+            Self::Once { .. } | Self::Restore(_) => false,
+            command => command.is_write(),
         }
     }
 
@@ -183,11 +328,30 @@ impl Command {
             return malformed("a key around a key");
         }
         let command = Self::decode(&command)?;
-        if !command.is_write() {
-            return malformed("a key around what is no write");
+        if !command.fits_under_key() {
+            return malformed("a key around what cannot be under one");
         }
         Ok(Self::Once { key, hash, command: Box::new(command) })
     }
+}
+
+/// Longer than any row's name could hold with what else stands in it. How long keys may really be is
+/// for the node that takes a write to say ([`KEY_LEN_MAX`]).
+const KEY_LEN_EVER: usize = 8 * KEY_LEN_MAX;
+
+fn check_ops(ops: &[Op]) -> Result<(), CommandError> {
+    let malformed = |why: &str| Err(CommandError::Malformed(why.into()));
+    if ops.len() > OPS_MAX {
+        return malformed("the number of operations");
+    }
+    let names = |op: &Op| !matches!(op, Op::DeleteTree { .. } | Op::GetTree { .. });
+    if ops.iter().any(|op| names(op) && op.key().is_empty()) {
+        return malformed("an empty key");
+    }
+    if ops.iter().any(|op| op.key().len() > KEY_LEN_EVER) {
+        return malformed("a key's length");
+    }
+    Ok(())
 }
 
 /// (kind, version), and the body behind them.
@@ -249,7 +413,7 @@ mod tests {
         }
 
         #[test]
-        fn random_bodies_never_panic(kind in 1u8..=4, body in any::<Vec<u8>>()) {
+        fn random_bodies_never_panic(kind in 1u8..=11, body in any::<Vec<u8>>()) {
             let _ = Command::decode(&[&[kind, 0, 1, 0], &body[..]].concat());
         }
 
@@ -264,7 +428,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_or_version_asks_for_an_upgrade() {
-        for header in [[9, 0, 1, 0], [2, 0, 2, 0], [0, 0, 0, 0]] {
+        for header in [[99, 0, 1, 0], [2, 0, 2, 0], [0, 0, 0, 0]] {
             let error = Command::decode(&header).unwrap_err();
             assert!(matches!(error, CommandError::Unknown { .. }));
             assert!(error.to_string().contains("upgrade this node"), "{error}");
@@ -296,9 +460,9 @@ mod tests {
     #[test]
     fn an_unknown_write_under_a_key_asks_for_an_upgrade() {
         let body =
-            OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: "\x09\0\x01\0".into() };
+            OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: "\x63\0\x01\0".into() };
         let error = Command::decode(&with_header(ONCE, &body)).unwrap_err();
-        assert_eq!(error, CommandError::Unknown { kind: 9, version: 1 });
+        assert_eq!(error, CommandError::Unknown { kind: 99, version: 1 });
     }
 
     #[test]

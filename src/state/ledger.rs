@@ -27,6 +27,23 @@ impl<'a, T: Table> Ledger<'a, T> {
         self.table.put(key, value);
     }
 
+    /// Sets a row that is known to have this value.
+    pub(super) fn overwrite(&mut self, key: &[u8], old: &[u8], value: Bytes) {
+        self.digest.remove(key, old);
+        self.insert(key, value);
+    }
+
+    /// Removes a row that is known to have this value.
+    pub(super) fn remove(&mut self, key: &[u8], old: &[u8]) {
+        self.digest.remove(key, old);
+        self.table.delete(key);
+    }
+
+    /// The rows as they are.
+    pub(super) fn rows(&self) -> &T {
+        self.table
+    }
+
     /// Sets a row, whether it is there or not.
     pub(super) fn replace(&mut self, key: &[u8], value: Bytes) -> Result<(), StoreError> {
         if let Some(old) = self.table.get(key)? {

@@ -24,12 +24,16 @@
 //! | 116 |     4 | length of the body                             |
 //! | 120 |     4 | CRC32C of the body                             |
 //! | 124 |       | body: MessagePack of (configuration's index, configuration, writes, |
-//! |     |       | queue of clients' keys), of which old records lack the last    |
+//! |     |       | queue of clients' keys, counters of the key-value store). Old  |
+//! |     |       | records lack the queue, and all do without counters that are   |
+//! |     |       | what they were in the beginning: older programs do not know    |
+//! |     |       | them                                                           |
 
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::digest::Digest;
+use super::kv::Counters;
 use super::once::Queue;
 use super::table;
 use super::writes::Writes;
@@ -74,6 +78,11 @@ pub enum MetaError {
         "the state was written in format {0}, this program knows up to {FORMAT}: upgrade this node"
     )]
     Newer(u32),
+    /// A later program raised the cluster to its version.
+    #[error(
+        "the state goes by version {0} of the cluster, which this program does not know: upgrade this node"
+    )]
+    Version(u32),
     /// It was one once.
     #[error("the record of the state is damaged: {0}")]
     Damaged(&'static str),
@@ -170,6 +179,8 @@ pub struct Meta {
     pub writes: Writes,
     /// Which of them clients put under keys of their own, in the order of first use.
     pub once: Queue,
+    /// The numbers of the key-value store.
+    pub kv: Counters,
 }
 
 /// A meta's body; what is appended has a default, so that old records can be read.
@@ -180,6 +191,8 @@ struct Body {
     writes: Writes,
     #[serde(default)]
     once: Queue,
+    #[serde(default)]
+    kv: Counters,
 }
 
 impl Meta {
@@ -205,6 +218,10 @@ impl Meta {
         scalars.extend_from_slice(&self.configuration);
         let mut digest = summary.digest();
         digest.add(&[table::SCALARS], &scalars);
+        // A state without keys has the digest that it had before there were any.
+        if self.kv != Counters::default() {
+            digest.add(&[table::SCALARS, 1], &self.kv.encode());
+        }
         digest
     }
 
@@ -212,7 +229,12 @@ impl Meta {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let body = (self.configuration_index, &self.configuration, &self.writes, self.once);
-        let body = rmp_serde::to_vec(&body).expect("a Vec takes every plain value");
+        let body = if self.kv == Counters::default() {
+            rmp_serde::to_vec(&body)
+        } else {
+            rmp_serde::to_vec(&(body.0, body.1, body.2, body.3, self.kv))
+        };
+        let body = body.expect("a Vec takes every plain value");
         let len = u32::try_from(body.len()).expect("waiting writes are bounded");
         let mut bytes = Vec::with_capacity(Summary::LEN + 8 + body.len());
         bytes.extend_from_slice(&self.summary.encode());
@@ -237,7 +259,7 @@ impl Meta {
         if crc != crc32c::crc32c(body) {
             return Err(MetaError::Damaged("checksum of the body"));
         }
-        let Body { configuration_index, configuration, writes, once } =
+        let Body { configuration_index, configuration, writes, once, kv } =
             rmp_serde::from_slice(body).map_err(|_| MetaError::Damaged("body"))?;
         if writes.digest() != summary.writes_digest {
             return Err(MetaError::Damaged("digest of the writes table"));
@@ -245,7 +267,10 @@ impl Meta {
         if once.first > once.next {
             return Err(MetaError::Damaged("queue of keys"));
         }
-        Ok(Self { summary, configuration_index, configuration, writes, once })
+        if !kv.is_sound(summary.revision) {
+            return Err(MetaError::Damaged("counters of the key-value store"));
+        }
+        Ok(Self { summary, configuration_index, configuration, writes, once, kv })
     }
 }
 

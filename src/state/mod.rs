@@ -9,14 +9,19 @@
 //! - [`links`](Link): which key a URL gets; [`url`](check_url): what may be shortened at all;
 //! - [`writes`](Writes): the table by which a write that a node sends twice is done once;
 //! - [`once`](OnceQueue): the same for a write that its client sends twice, under a key of its own;
+//! - [`kv`]: keys with values, locks, sessions, and what ends by itself;
+//! - [`restore`](Restore): all rows replaced by those of a backup;
+//! - [`changes`](Changes): which rows changed, for those who wait;
 //! - `ledger`: rows and their digest, changed in one step;
 //! - [`digest`](Digest): a fingerprint by which nodes notice that their copies differ;
-//! - [`meta`](Meta): all of the state that is not a row, as bytes.
+//! - [`meta`](Meta): all of the state that is not a row, as bytes; [`standing`](Standing): what of it
+//!   goes with every view.
 //!
 //! What can go wrong is of two kinds. A refusal is a [`Reply`]: every node gives the same one. An
 //! [`ApplyError`] is this node's own failure, or an entry it is too old for: it must stop, because
 //! to go on would be to differ.
 
+mod changes;
 mod command;
 mod digest;
 pub mod kv;
@@ -24,6 +29,8 @@ mod ledger;
 mod links;
 mod meta;
 mod once;
+mod restore;
+mod standing;
 mod url;
 mod writes;
 
@@ -31,24 +38,49 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+pub use changes::Changes;
 pub use command::{Command, CommandError, ONCE_KEY_LEN_MAX, Reply};
 pub use digest::{Digest, rows_digest};
 pub use links::{KEY_LEN_MAX, KEY_LEN_MIN, Link, RESERVED, is_key, is_reserved, lookup};
 pub use meta::{Meta, MetaError, Summary};
 pub use once::{Limits as OnceLimits, Queue as OnceQueue};
+pub use restore::Restore;
+pub use standing::Standing;
 pub use url::{URL_LEN_MAX, UrlError, check_url};
 pub use writes::Writes;
 
 use crate::ids::{ClusterId, WriteId};
 use crate::storage::{StoreError, Table};
+use kv::Keeper;
 use ledger::Ledger;
 use links::Place;
+use restore::Restoring;
 use writes::Admission;
+
+/// The highest cluster version that this program knows. The replicated one ([`Summary::cluster_version`])
+/// is raised to it when every member has said that it knows it too.
+pub const VERSION: u32 = 2;
+/// The cluster version from which on commands of the key-value store may be proposed.
+pub const VERSION_KV: u32 = 2;
 
 /// The first byte of every row key: which table the row is in.
 pub(crate) mod table {
     /// Short links, by key.
     pub(crate) const LINKS: u8 = 1;
+    /// Keys of the key-value store.
+    pub(crate) const KEYS: u8 = 2;
+    /// Marks of keys that were removed.
+    pub(crate) const MARKS: u8 = 3;
+    /// The same in the order of removal.
+    pub(crate) const MARK_ORDER: u8 = 4;
+    /// Sessions that can hold locks.
+    pub(crate) const SESSIONS: u8 = 5;
+    /// Which keys each of them holds.
+    pub(crate) const LOCKS: u8 = 6;
+    /// Keys whose locks cannot be taken for a while.
+    pub(crate) const DELAYS: u8 = 7;
+    /// What ends by itself, in the order of time.
+    pub(crate) const DEADLINES: u8 = 8;
     /// Keys that clients put writes under.
     pub(crate) const ONCE: u8 = 0xf0;
     /// The same in the order of their first use.
@@ -98,6 +130,8 @@ pub enum ApplyError {
 pub struct State<T> {
     table: T,
     meta: Meta,
+    changes: Changes,
+    restoring: Restoring,
 }
 
 impl<T: Table> State<T> {
@@ -109,8 +143,9 @@ impl<T: Table> State<T> {
             configuration: Bytes::new(),
             writes: Writes::default(),
             once: OnceQueue::default(),
+            kv: kv::Counters::default(),
         };
-        Self { table, meta }
+        Self::over(table, meta)
     }
 
     /// The state as of a meta, over the table as it was written together with it.
@@ -118,7 +153,15 @@ impl<T: Table> State<T> {
     /// # Errors
     /// When the meta is foreign, of a newer format, or damaged.
     pub fn restore(table: T, meta: &[u8]) -> Result<Self, MetaError> {
-        Ok(Self { table, meta: Meta::decode(meta)? })
+        let meta = Meta::decode(meta)?;
+        match meta.summary.cluster_version {
+            0..=VERSION => Ok(Self::over(table, meta)),
+            version => Err(MetaError::Version(version)),
+        }
+    }
+
+    fn over(table: T, meta: Meta) -> Self {
+        Self { table, meta, changes: Changes::default(), restoring: Restoring::No }
     }
 
     /// Applies a command, unless the write is known already, and tells what it says.
@@ -129,13 +172,15 @@ impl<T: Table> State<T> {
     /// When this node cannot go on. What it holds in memory is of no use from then on.
     ///
     /// # Panics
-    /// When entries come out of order or the clock goes back: that is a bug in the caller.
+    /// When entries come out of order, the clock goes back, or a restore was not carried out: that is a
+    /// bug in the caller.
     pub fn apply_command(
         &mut self,
         at: At,
         write: WriteId,
         command: &[u8],
     ) -> Result<Reply, ApplyError> {
+        self.assert_whole();
         let reply = match Command::decode(command)? {
             Command::RegisterSession { node, nonce } => {
                 self.meta.writes.register(at.index, node, nonce)
@@ -143,6 +188,16 @@ impl<T: Table> State<T> {
             Command::TakeDigest => {
                 self.advance(at);
                 return Ok(Reply::Digest(self.digest().0));
+            }
+            Command::Expire => {
+                let now_ms = self.meta.kv.now(at.clock_ms);
+                let count = self.keep(now_ms, |it| it.expire())?;
+                Reply::Expired { count }
+            }
+            Command::RaiseVersion { version } => {
+                let known = &mut self.meta.summary.cluster_version;
+                *known = version.max(*known);
+                Reply::Version(*known)
             }
             command => match self.meta.writes.admit(write) {
                 Admission::Answer(reply) => reply,
@@ -162,6 +217,7 @@ impl<T: Table> State<T> {
     /// # Panics
     /// As [`State::apply_command`].
     pub fn apply_noop(&mut self, at: At) {
+        self.assert_whole();
         self.advance(at);
     }
 
@@ -170,6 +226,7 @@ impl<T: Table> State<T> {
     /// # Panics
     /// As [`State::apply_command`].
     pub fn apply_configuration(&mut self, at: At, nodes: &BTreeSet<u64>, encoded: Bytes) {
+        self.assert_whole();
         self.meta.configuration_index = at.index;
         self.meta.configuration = encoded;
         self.meta.writes.retain_nodes(nodes);
@@ -182,10 +239,23 @@ impl<T: Table> State<T> {
         self.meta.summary
     }
 
-    /// The summary as bytes, to go with a published view; see [`Summary::decode`].
+    /// What goes with a published view, as bytes; see [`Standing::decode`].
     #[must_use]
-    pub fn summary_bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(&self.meta.summary.encode())
+    pub fn standing_bytes(&self) -> Bytes {
+        Standing::of(&self.meta).encode()
+    }
+
+    /// Which rows changed since this was asked last.
+    #[must_use]
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The cluster's clock when something may end by itself and [`Command::Expire`] is due, in ms; it
+    /// may turn out that nothing was to end yet. None when nothing ends.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.meta.kv.next_expiry()
     }
 
     /// All of the state that is not a row.
@@ -240,6 +310,11 @@ impl<T: Table> State<T> {
 
     /// Does a write that is new to the session layer.
     fn write(&mut self, at: At, command: Command) -> Result<Reply, StoreError> {
+        if let Command::Restore(restore) = command {
+            return Ok(self.restore_from(at, restore));
+        }
+        // Everything that is kept goes by the state's own clock.
+        let at = At { clock_ms: self.meta.kv.now(at.clock_ms), ..at };
         let reply = match command {
             Command::Once { key, hash, command } => self.write_once(at, &key, &hash, *command)?,
             command => self.act(at, command)?,
@@ -269,10 +344,43 @@ impl<T: Table> State<T> {
     fn act(&mut self, at: At, command: Command) -> Result<Reply, StoreError> {
         match command {
             Command::CreateLink { url } => self.create_link(at, &url),
-            Command::Once { .. } | Command::RegisterSession { .. } | Command::TakeDigest => {
+            Command::Kv { ops } => self.keep(at.clock_ms, |it| it.run(ops)).map(Reply::Kv),
+            Command::OpenSession(new) => {
+                let id = new.id;
+                let revision = self.keep(at.clock_ms, |it| it.open_session(new))?;
+                Ok(Reply::SessionOpened { id, revision })
+            }
+            Command::DestroySession { id } => {
+                let existed = self.keep(at.clock_ms, |it| it.destroy_session(&id))?;
+                let revision = self.meta.summary.revision;
+                Ok(Reply::SessionDestroyed { existed, revision })
+            }
+            Command::RenewSession { id } => {
+                self.keep(at.clock_ms, |it| it.renew_session(&id)).map(Reply::SessionRenewed)
+            }
+            Command::Once { .. }
+            | Command::RegisterSession { .. }
+            | Command::TakeDigest
+            | Command::Expire
+            | Command::RaiseVersion { .. }
+            | Command::Restore(_) => {
                 unreachable!("decoding lets no such command stand where a plain write must")
             }
         }
+    }
+
+    /// Does something to the key-value store, at this time of the state's clock.
+    fn keep<R>(
+        &mut self,
+        now_ms: u64,
+        act: impl FnOnce(&mut Keeper<'_, T>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let Meta { summary, kv, .. } = &mut self.meta;
+        let ledger = Ledger::new(&mut self.table, &mut summary.rows_digest);
+        let mut keeper = Keeper::new(ledger, kv, &mut self.changes, now_ms, summary.revision);
+        let done = act(&mut keeper)?;
+        summary.revision = keeper.finish()?;
+        Ok(done)
     }
 
     fn create_link(&mut self, at: At, url: &Bytes) -> Result<Reply, StoreError> {
@@ -287,6 +395,10 @@ impl<T: Table> State<T> {
         let mut ledger = Ledger::new(&mut self.table, &mut summary.rows_digest);
         ledger.insert(&row_key(table::LINKS, key.as_bytes()), row);
         Ok(Reply::Link { key, created: true })
+    }
+
+    fn assert_whole(&self) {
+        assert_eq!(self.restoring, Restoring::No, "a restore was applied, its rows were not");
     }
 
     fn advance(&mut self, at: At) {

@@ -258,7 +258,7 @@ impl Mind {
         let index = self.state.summary().applied + 1;
         let at = At { index, term: 3, clock_ms: index * 10, wall_ms: 0 };
         let reply = self.state.apply_command(at, write, command).unwrap();
-        let meta = self.state.summary_bytes();
+        let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
         reply
     }

@@ -31,7 +31,11 @@ pub(in crate::http) fn done(body: &'static str, completion: &Completion) -> Step
                 (Certainty::NotApplied, _) => refusal(503, &text),
             }
         }
-        Outcome::Done | Outcome::Readable | Outcome::Written(_) | Outcome::Changed => {
+        Outcome::Done
+        | Outcome::Readable
+        | Outcome::Written(_)
+        | Outcome::Changed
+        | Outcome::Restored(_) => {
             let response = Response::text(200, body);
             Response { content_type: JSON, ..response }
         }

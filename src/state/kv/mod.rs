@@ -4,9 +4,32 @@
 //! [`KvReply`]. A single write is a transaction of one. The meanings are those of Consul's store, so
 //! that its clients find what they expect; where a key's lifetime is its own ([`Op::Set`]'s `ttl_ms`),
 //! it is ours.
+//!
+//! - [`read`](get): what can be asked of a view; `rows`: how all of it looks there;
+//! - `txn`: what operations do; `sessions`: how sessions come and go;
+//! - `keeper`: the one place that writes a key, and all that hangs on it;
+//! - `deadlines`: what ends by itself; `marks`: what remains of keys that are gone;
+//! - [`counters`](Counters): the store's numbers, and the indexes that readers are told.
+
+mod counters;
+mod deadlines;
+mod keeper;
+mod marks;
+mod read;
+mod rows;
+mod sessions;
+mod txn;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+pub use counters::Counters;
+pub(super) use keeper::Keeper;
+pub use read::{get, is_delayed, scan, scan_rows, scan_tombstones, session, sessions, tombstone};
+pub use rows::{
+    Head, Row, key_of_row, key_row as row_key, key_row as rows_prefix,
+    session_row as session_row_key, sessions_prefix,
+};
 
 use crate::ids::Id128;
 
