@@ -1,9 +1,9 @@
 //! The whole surface in one table: which paths there are, and who answers them.
 
 use super::reply::Response;
-use super::service::{Service, Step};
+use super::service::{Options, Service, Step};
 use super::upload::Upload;
-use super::wire::{self, Limits, Method, Request};
+use super::wire::{self, Budget, Intake, Limits, Method, Request};
 use super::{admin, backup, consul, kv, links, openapi, prometheus};
 use crate::metrics::HttpRequests;
 use crate::state::{URL_LEN_MAX, is_reserved};
@@ -18,6 +18,7 @@ pub struct Route {
     pub methods: &'static [Method],
     pub(super) needs: Needs,
     pub(super) handler: Handler,
+    pub(super) takes: Takes,
 }
 
 /// Who answers a request, given the variable part of its path as it was sent: not decoded.
@@ -46,19 +47,25 @@ pub(super) enum Needs {
 use Method::{Delete, Get, Head, Post, Put};
 
 const fn always(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route { path, methods, needs: Needs::Nothing, handler: Handler::Whole(handler) }
+    Route { path, methods, needs: Needs::Nothing, handler: Handler::Whole(handler), takes: Takes::Little }
 }
 
 const fn member(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route { path, methods, needs: Needs::Membership, handler: Handler::Whole(handler) }
+    Route { path, methods, needs: Needs::Membership, handler: Handler::Whole(handler), takes: Takes::Little }
 }
 
 const fn state(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route { path, methods, needs: Needs::State, handler: Handler::Whole(handler) }
+    Route { path, methods, needs: Needs::State, handler: Handler::Whole(handler), takes: Takes::Little }
 }
 
 const fn upload(path: &'static str, methods: &'static [Method], begin: Begin) -> Route {
-    Route { path, methods, needs: Needs::State, handler: Handler::Upload(begin) }
+    Route { path, methods, needs: Needs::State, handler: Handler::Upload(begin), takes: Takes::Little }
+}
+
+impl Route {
+    const fn taking(self, takes: Takes) -> Self {
+        Self { takes, ..self }
+    }
 }
 
 /// Everything that can be asked.
@@ -76,12 +83,12 @@ pub const ROUTES: &[Route] = &[
     state("/api/scrub", &[Post], admin::ask_scrub),
     state("/api/kv", &[Get, Head], kv::list),
     state("/api/kv/{key*}", &[Get, Head], kv::get),
-    state("/api/kv/{key*}", &[Put], kv::put),
+    state("/api/kv/{key*}", &[Put], kv::put).taking(Takes::Value),
     state("/api/kv/{key*}", &[Delete], kv::delete),
     state("/v1/kv/{key*}", &[Get, Head], consul::kv::get),
-    state("/v1/kv/{key*}", &[Put], consul::kv::put),
+    state("/v1/kv/{key*}", &[Put], consul::kv::put).taking(Takes::Value),
     state("/v1/kv/{key*}", &[Delete], consul::kv::delete),
-    state("/v1/txn", &[Put], consul::txn::run),
+    state("/v1/txn", &[Put], consul::txn::run).taking(Takes::Transaction),
     state("/v1/session/create", &[Put], consul::session::create),
     state("/v1/session/destroy/{id}", &[Put], consul::session::destroy),
     state("/v1/session/renew/{id}", &[Put], consul::session::renew),
@@ -111,17 +118,49 @@ pub const MALFORMED: usize = ROUTES.len() + 1;
 
 const _: () = assert!(MALFORMED < HttpRequests::ROUTES_MAX);
 
-/// Bytes of a body that is not a URL's: a margin for white space around it, and for what nobody reads.
-const BODY_MAX: usize = 2 * URL_LEN_MAX;
+/// How long the body of a request to a route may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// As long as a URL, or a few parameters.
+    Little,
+    /// As long as a value of the key-value store.
+    Value,
+    /// As long as a transaction.
+    Transaction,
+}
 
-/// What the fronts let a client send.
+/// Bytes of a short body: those of a URL, and a margin for white space around it.
+const LITTLE_MAX: usize = 2 * URL_LEN_MAX;
+/// Bytes of a transaction as JSON: its values are in base64, and an entry of the log holds 2 MiB.
+const TRANSACTION_MAX: usize = 4 * 1024 * 1024;
+
+/// What the fronts let a client send, by default.
 #[must_use]
 pub fn limits() -> Limits {
-    // One bound for all routes there are: the longest thing anybody may send is a URL.
+    limits_of(&Options::default())
+}
+
+/// What the fronts let a client send.
+pub(super) fn limits_of(options: &Options) -> Limits {
+    let Options { value_max, bodies_max, .. } = *options;
     Limits {
         head_max: Limits::HEAD_MAX,
         target_max: Limits::TARGET_MAX,
-        body_max: |_method, _path| BODY_MAX,
+        intake: Box::new(move |head| intake(head, value_max)),
+        bodies: Budget::new(bodies_max),
+    }
+}
+
+fn intake(head: &wire::Head, value_max: usize) -> Intake {
+    let Found::Route(number, _) = find(head.method, head.path()) else {
+        return Intake::Whole(LITTLE_MAX);
+    };
+    let Route { handler, takes, .. } = ROUTES[number];
+    match (handler, takes) {
+        (Handler::Upload(_), _) => Intake::Pieces,
+        (Handler::Whole(_), Takes::Little) => Intake::Whole(LITTLE_MAX),
+        (Handler::Whole(_), Takes::Value) => Intake::Whole(value_max),
+        (Handler::Whole(_), Takes::Transaction) => Intake::Whole(TRANSACTION_MAX),
     }
 }
 

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::reply::{Body, Problem, Response};
-use super::routes::{Found, Handler, MALFORMED, Needs, ROUTES, Route, UNMATCHED, allow, find};
+use super::reply::{Body, Problem, Response, retry_after};
+use super::routes::{
+    Found, Handler, MALFORMED, Needs, ROUTES, Route, Takes, UNMATCHED, allow, find, limits_of,
+};
 pub(super) use super::step::Then;
 pub use super::step::{Resume, Step, Woken};
 use super::upload::Receiving;
-use super::wire::{Head, Request, WireError};
+use super::wire::{Head, Limits, Request, WireError};
 use super::work::{Work, Worked};
 use super::{consul, links};
 use crate::error::{Failure, Reason};
@@ -38,6 +40,9 @@ pub struct Options {
     pub value_max: usize,
     /// How many long answers may be under way at a time; beyond it the answer is 429.
     pub streams_max: usize,
+    /// Bytes that bodies may take up in memory while they arrive, over all connections; beyond it the
+    /// answer is 503.
+    pub bodies_max: usize,
 }
 
 impl Default for Options {
@@ -48,6 +53,7 @@ impl Default for Options {
             misses_max: 10_000,
             value_max: VALUE_LEN_DEFAULT,
             streams_max: 64,
+            bodies_max: 256 * 1024 * 1024,
         }
     }
 }
@@ -59,19 +65,33 @@ pub struct Service {
     pub(super) options: Options,
     pub(super) waiting: Arc<AtomicUsize>,
     streams: Arc<AtomicUsize>,
+    limits: Arc<Limits>,
 }
 
 impl Service {
     /// A service on top of a node.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
-        Self { client, options, waiting: Arc::default(), streams: Arc::default() }
+        let limits = Arc::new(limits_of(&options));
+        Self { client, options, waiting: Arc::default(), streams: Arc::default(), limits }
     }
 
     /// The node.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What clients may send.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// How many long answers are being sent.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
     }
 
     /// How many reads wait for a read index, most of them misses.
@@ -91,17 +111,25 @@ impl Service {
         self.finish(number, step)
     }
 
-    /// Begins to take a request whose body is not to be in memory as a whole; `None` for all others.
-    pub(super) fn upload(&self, head: &Head) -> Option<Result<Receiving, Response>> {
-        let Found::Route(number, part) = find(head.method, head.path()) else { return None };
-        let route = &ROUTES[number];
-        let Handler::Upload(begin) = route.handler else { return None };
-        let begun = match lacks(route.needs, &self.client.status()) {
-            Some(why) => Err(unavailable(head, &why)),
+    /// Begins to take a request whose body is handed on as it arrives.
+    ///
+    /// # Errors
+    /// The answer, when the body is not wanted.
+    pub(super) fn upload(&self, head: &Head) -> Result<Receiving, Response> {
+        let Found::Route(number, part) = find(head.method, head.path()) else {
+            unreachable!("the table has said that its body comes in pieces")
+        };
+        let Route { handler: Handler::Upload(begin), needs, .. } = ROUTES[number] else {
+            unreachable!("the table has said that its body comes in pieces")
+        };
+        let begun = match lacks(needs, &self.client.status()) {
+            Some(why) => Err(refusal(head, 503, &why)),
             None => begin(self, part, head),
         };
-        let begun = begun.map(|upload| Receiving { route: number, upload });
-        Some(begun.map_err(|response| self.counted(number, response)))
+        match begun {
+            Ok(upload) => Ok(Receiving { route: number, upload }),
+            Err(response) => Err(self.counted(number, response)),
+        }
     }
 
     /// Goes on with a request whose question was answered.
@@ -137,10 +165,24 @@ impl Service {
         }
     }
 
-    /// The answer to what was no acceptable request.
+    /// The answer to what was no acceptable request; its head, if that was one.
     #[must_use]
-    pub fn refuse(&self, error: WireError) -> Response {
-        self.counted(MALFORMED, error.into())
+    pub fn refuse(&self, error: WireError, head: Option<&Head>) -> Response {
+        let Some(head) = head else { return self.counted(MALFORMED, error.into()) };
+        let route = match find(head.method, head.path()) {
+            Found::Route(number, _) => number,
+            Found::WrongMethod | Found::Nothing => UNMATCHED,
+        };
+        let takes_value = ROUTES.get(route).is_some_and(|it| it.takes == Takes::Value);
+        let response = match error {
+            WireError::BodyTooLarge(max) if takes_value => refusal(
+                head,
+                413,
+                &format!("the value is longer than {max} bytes, the limit set by --kv-value-max"),
+            ),
+            error => refusal(head, error.status(), &error.to_string()),
+        };
+        self.counted(route, response)
     }
 
     /// The answer to a head or body that did not arrive in time.
@@ -185,7 +227,7 @@ impl Service {
 
     fn dispatch(&self, route: &Route, part: &str, request: &Request) -> Step {
         if let Some(why) = lacks(route.needs, &self.client.status()) {
-            return unavailable(request, &why).into();
+            return refusal(request, 503, &why).into();
         }
         match route.handler {
             Handler::Whole(handler) => handler(self, part, request),
@@ -221,11 +263,11 @@ impl Service {
         if ROUTES.get(number).is_some_and(|route| is_consul(route.path)) {
             consul::refusal(429, why)
         } else {
-            Problem { retryable: true, ..Problem::new(429, why) }.into()
+            problem(429, why)
         }
     }
 
-    fn counted(&self, number: usize, response: Response) -> Response {
+    pub(super) fn counted(&self, number: usize, response: Response) -> Response {
         self.client.metrics.http_requests.count(number, response.status);
         match response.index {
             Some(_) => response,
@@ -286,10 +328,12 @@ fn not_found(request: &Request) -> Step {
     }
 }
 
-fn unavailable(head: &Head, why: &str) -> Response {
-    if is_consul(head.path()) {
-        consul::refusal(503, why)
-    } else {
-        Problem::unavailable(why).into()
-    }
+/// A refusal in the form that the path's clients expect.
+fn refusal(head: &Head, status: u16, why: &str) -> Response {
+    if is_consul(head.path()) { consul::refusal(status, why) } else { problem(status, why) }
+}
+
+fn problem(status: u16, why: &str) -> Response {
+    let retryable = retry_after(status).is_some();
+    Problem { retryable, ..Problem::new(status, why) }.into()
 }

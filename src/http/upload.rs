@@ -38,6 +38,11 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
+    /// The answer to one whose body is not wanted, counted.
+    pub fn refused(&self, service: &Service, response: Response) -> Response {
+        service.counted(self.route, response)
+    }
+
     /// See [`Upload::finish`].
     pub fn finish(self, service: &Service) -> Step {
         service.finish(self.route, self.upload.finish())

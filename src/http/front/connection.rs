@@ -14,8 +14,10 @@ use socket2::SockRef;
 
 use super::Patience;
 use super::desk::{Desk, Owed, Place};
+use super::intake::Intake;
 use super::outbox::Outbox;
-use crate::http::wire::{CONTINUE, Decoder, Exchange, Stage};
+use crate::http::reply::Response;
+use crate::http::wire::{Arrival, CONTINUE, Decoder, Exchange, Stage};
 
 /// Bytes read in one turn, before others get theirs.
 const TURN_MAX: usize = 256 * 1024;
@@ -41,6 +43,8 @@ enum Wait {
     Idle,
     Head,
     Body,
+    /// For more of a body that is handed on: as long as it takes, while it moves.
+    Upload,
     /// For the node; the deadline is the request's own.
     Answer,
     /// For the client to read.
@@ -68,6 +72,8 @@ enum Phase {
 pub(super) struct Connection {
     stream: TcpStream,
     decoder: Decoder,
+    /// The body that is being handed on.
+    intake: Option<Box<Intake>>,
     outbox: Outbox,
     phase: Phase,
     readable: bool,
@@ -89,6 +95,7 @@ impl Connection {
         Self {
             stream,
             decoder,
+            intake: None,
             outbox: Outbox::new(place),
             phase: Phase::Open,
             readable: false,
@@ -140,9 +147,15 @@ impl Connection {
         awaited
     }
 
-    /// Lets a stream go on.
-    pub fn wake_up(&mut self, ticket: u64) {
-        self.outbox.wake(ticket);
+    /// Lets a stream or an upload go on.
+    pub fn wake_up(&mut self, ticket: u64, desk: &mut Desk) {
+        if self.outbox.wake(ticket) {
+            return;
+        }
+        if let Some(intake) = &mut self.intake {
+            let outcome = intake.wake(ticket, self.outbox.next(), desk);
+            self.heed_refusal(outcome, desk);
+        }
     }
 
     /// Whether a long answer wants to go on.
@@ -158,13 +171,15 @@ impl Connection {
 
     /// The tickets of all that is under way for it.
     pub fn tickets(&self) -> impl Iterator<Item = u64> {
-        self.outbox.tickets()
+        let intake = self.intake.as_ref().and_then(|it| it.ticket());
+        self.outbox.tickets().chain(intake)
     }
 
     /// Takes no further requests. Those taken are answered, the last one saying that it is the last.
     pub fn finish(&mut self) {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing;
+            self.intake = None;
             self.outbox.close();
         }
     }
@@ -175,7 +190,7 @@ impl Connection {
             Wait::Answer => return false,
             Wait::Idle => patience.idle,
             Wait::Head => patience.head,
-            Wait::Body => patience.body,
+            Wait::Body | Wait::Upload => patience.body,
             Wait::Write => patience.write,
             Wait::Linger => LINGER,
         };
@@ -183,10 +198,8 @@ impl Connection {
             return false;
         }
         match self.wait {
-            Wait::Head | Wait::Body => {
-                let response = desk.service.too_slow();
-                self.outbox.push(Owed::Answer(response), Exchange::refused(), desk);
-                self.heed_last();
+            Wait::Head | Wait::Body | Wait::Upload => {
+                self.refuse(desk.service.too_slow(), Exchange::refused(), desk);
             }
             // Nobody would read an answer.
             _ => self.abandon(),
@@ -217,7 +230,8 @@ impl Connection {
         let mut full;
         loop {
             full = self.take_requests(desk);
-            if !self.outbox.is_waiting() && self.decoder.take_continue() {
+            let go_ahead = self.phase == Phase::Open && !self.outbox.is_waiting();
+            if go_ahead && self.decoder.take_continue() {
                 self.outbox.interject(CONTINUE);
             }
             if full || self.phase != Phase::Open || !self.readable || moved.read >= TURN_MAX {
@@ -235,7 +249,7 @@ impl Connection {
             return None;
         }
         if self.phase == Phase::Open {
-            let more = if full { !self.outbox.is_full() } else { self.readable };
+            let more = if full { !self.is_full() } else { self.readable };
             return Some(if more { Turn::Again } else { Turn::Rest });
         }
         self.wind_up(scratch)
@@ -244,20 +258,66 @@ impl Connection {
     /// Takes requests out of what has arrived. Returns whether it stopped because of a bound.
     fn take_requests(&mut self, desk: &mut Desk) -> bool {
         while self.phase == Phase::Open {
-            if self.outbox.is_full() {
+            if self.is_full() {
                 return true;
             }
-            let (exchange, owed) = match self.decoder.next() {
+            match self.decoder.next() {
                 None => return false,
-                Some(Ok(request)) => {
-                    (Exchange::of(&request), desk.call(&request, self.outbox.next()))
+                Some(Ok(arrival)) => self.take(arrival, desk),
+                Some(Err(error)) => {
+                    let response = desk.service.refuse(error, self.decoder.refused());
+                    self.refuse(response, Exchange::refused(), desk);
                 }
-                Some(Err(error)) => (Exchange::refused(), Owed::Answer(desk.service.refuse(error))),
-            };
-            self.outbox.push(owed, exchange, desk);
+            }
             self.heed_last();
         }
         false
+    }
+
+    fn take(&mut self, arrival: Arrival, desk: &mut Desk) {
+        let place = self.outbox.next();
+        let outcome = match (arrival, &mut self.intake) {
+            (Arrival::Request(request), _) => {
+                let owed = desk.call(&request, place);
+                return self.outbox.push(owed, Exchange::of(&request), desk);
+            }
+            (Arrival::Upload(head), intake) => match Intake::begin(&head, desk) {
+                Ok(begun) => {
+                    *intake = Some(Box::new(begun));
+                    Ok(())
+                }
+                Err(response) => return self.refuse(response, Exchange::of(&head), desk),
+            },
+            (Arrival::Piece(bytes), Some(intake)) => intake.write(bytes, place, desk),
+            (Arrival::End, intake) => {
+                let intake = intake.take().expect("a body ends behind its head");
+                let exchange = intake.exchange();
+                let owed = intake.finish(place, desk);
+                return self.outbox.push(owed, exchange, desk);
+            }
+            (Arrival::Piece(_), None) => unreachable!("a body comes behind its head"),
+        };
+        self.heed_refusal(outcome, desk);
+    }
+
+    /// Ends the upload with this answer, if its taker has given one.
+    fn heed_refusal(&mut self, outcome: Result<(), Response>, desk: &Desk) {
+        if let (Err(response), Some(intake)) = (outcome, &self.intake) {
+            self.refuse(response, intake.exchange(), desk);
+        }
+    }
+
+    /// Answers before all was read, so that nothing more can be.
+    fn refuse(&mut self, response: Response, exchange: Exchange, desk: &Desk) {
+        self.intake = None;
+        let exchange = Exchange { keep_alive: false, ..exchange };
+        self.outbox.push(Owed::Answer(response), exchange, desk);
+        self.heed_last();
+    }
+
+    /// Whether nothing is to be taken out of what arrives.
+    fn is_full(&self) -> bool {
+        self.outbox.is_full() || self.intake.as_ref().is_some_and(|it| it.is_full())
     }
 
     /// Whether there is nobody left to answer: the client cannot be reached, or it has said all it
@@ -348,7 +408,11 @@ impl Connection {
             match self.decoder.stage() {
                 Stage::Idle => Wait::Idle,
                 Stage::Head => Wait::Head,
-                Stage::Body => Wait::Body,
+                Stage::Body => match &self.intake {
+                    Some(intake) if intake.is_full() => Wait::Answer,
+                    Some(_) => Wait::Upload,
+                    None => Wait::Body,
+                },
             }
         };
         let moves = match wait {
@@ -356,7 +420,7 @@ impl Connection {
             Wait::Head | Wait::Body | Wait::Linger => false,
             // Sending on does not make up for not reading.
             Wait::Write => moved.written > 0,
-            Wait::Idle | Wait::Answer => moved.read + moved.written > 0,
+            Wait::Idle | Wait::Upload | Wait::Answer => moved.read + moved.written > 0,
         };
         if wait != self.wait || request || moves {
             self.wait = wait;

@@ -20,7 +20,6 @@ use super::connection::{Connection, Turn};
 use super::desk::{Desk, Job, News, Place};
 use super::mio::{Acceptor, PAUSE};
 use super::slab::Slab;
-use crate::http::routes;
 use crate::http::service::Woken;
 use crate::http::wire::Decoder;
 use crate::node::{Completion, Sink};
@@ -248,7 +247,7 @@ impl EventLoop {
         self.next_id += 1;
         let slot = self.connections.insert_with(|slot| {
             let place = Place { slot, connection, answer: 0 };
-            Connection::new(stream, place, Decoder::new(routes::limits()), now)
+            Connection::new(stream, place, Decoder::new(Arc::clone(self.desk.service.limits())), now)
         });
         let stream = self.connections.get_mut(slot).expect("it was just put there").stream();
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -272,7 +271,7 @@ impl EventLoop {
             News::Request(_, owed) => {
                 connection.settle(place.answer, owed, &self.desk);
             }
-            News::Wake(_, ticket) => connection.wake_up(ticket),
+            News::Wake(_, ticket) => connection.wake_up(ticket, &mut self.desk),
         }
         self.queue(place.slot);
     }

@@ -6,6 +6,7 @@
 mod connection;
 mod desk;
 mod event_loop;
+mod intake;
 pub mod mio;
 mod outbox;
 mod slab;

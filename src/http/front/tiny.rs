@@ -4,7 +4,8 @@
 //! and block until the answer is there. What the library does before or after that is out of reach:
 //! it knows no limits and no timeouts, and a request with a huge `Content-Length` aborts the process.
 //! So this front is for trusted clients on loopback, and says so when it listens elsewhere. What
-//! would need streaming is answered with 501; so far nothing does.
+//! needs a wait for changes, a body taken in pieces, or an answer too long to be gathered in memory is
+//! answered with 501.
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
@@ -12,15 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tiny_http::Server;
 
 use super::{FrontHandle, Patience};
 use crate::http::reply::{Body, Problem, Response};
-use crate::http::routes;
 use crate::http::service::Resume;
 use crate::http::stream::Piece;
-use crate::http::wire::{Clock, Exchange, Framing, Head, Request, WireError, encode};
+use crate::http::wire::{
+    Clock, Exchange, Framing, Head, Intake, Limits, Request, WireError, encode,
+};
 use crate::http::{Service, Step};
 use crate::ids::Ticket;
 use crate::node::{Completion, Sink};
@@ -123,9 +126,11 @@ impl Worker {
     }
 
     fn serve(&self, mut foreign: tiny_http::Request) {
-        let (exchange, response) = match translate(&mut foreign) {
+        let (exchange, response) = match translate(&mut foreign, self.service.limits()) {
             Ok(request) => (Exchange::of(&request), self.answer(&request)),
-            Err(error) => (Exchange::refused(), self.service.refuse(error)),
+            Err((error, head)) => {
+                (Exchange::refused(), self.service.refuse(error, head.as_ref()))
+            }
         };
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = Clock::at(wall.map_or(0, |wall| wall.as_secs()));
@@ -188,10 +193,13 @@ fn beyond(what: &str) -> Response {
     Problem::new(501, format!("--front tiny_http {what}; the default front does")).into()
 }
 
-/// The request by our own rules. The library has already decided where its body ends, so one whose
-/// length is in doubt is refused, though the connection cannot be closed from here.
-fn translate(foreign: &mut tiny_http::Request) -> Result<Request, WireError> {
-    let limits = routes::limits();
+/// The request by our own rules, or what is wrong with it, and its head if that was right. The library
+/// has already decided where its body ends, so one whose length is in doubt is refused, though the
+/// connection cannot be closed from here.
+fn translate(
+    foreign: &mut tiny_http::Request,
+    limits: &Limits,
+) -> Result<Request, (WireError, Option<Head>)> {
     let mut bytes = format!(
         "{} {} HTTP/{}.{}\r\n",
         foreign.method(),
@@ -204,19 +212,25 @@ fn translate(foreign: &mut tiny_http::Request) -> Result<Request, WireError> {
     }
     bytes.push_str("\r\n");
     if bytes.len() > limits.head_max {
-        return Err(WireError::HeadTooLarge);
+        return Err((WireError::HeadTooLarge, None));
     }
-    let head = Head::parse(bytes.as_bytes(), &limits)?;
-    let body_max = (limits.body_max)(head.method, head.path());
-    if matches!(head.framing, Framing::Length(length) if length > body_max as u64) {
-        return Err(WireError::BodyTooLarge);
+    let head = Head::parse(bytes.as_bytes(), limits).map_err(|error| (error, None))?;
+    let max = match (limits.intake)(&head) {
+        Intake::Whole(max) => max,
+        // Its handler says that this cannot be done here.
+        Intake::Pieces => return Ok(Request::new(head, Bytes::new())),
+    };
+    if matches!(head.framing, Framing::Length(length) if length > max as u64) {
+        return Err((WireError::BodyTooLarge(max), Some(head)));
     }
     let mut body = Vec::new();
     let reader = foreign.as_reader();
     // A body that breaks off, or chunks that are none.
-    reader.take(body_max as u64 + 1).read_to_end(&mut body).map_err(|_| WireError::Chunk)?;
-    if body.len() > body_max {
-        return Err(WireError::BodyTooLarge);
+    if reader.take(max as u64 + 1).read_to_end(&mut body).is_err() {
+        return Err((WireError::Chunk, Some(head)));
+    }
+    if body.len() > max {
+        return Err((WireError::BodyTooLarge(max), Some(head)));
     }
     Ok(Request::new(head, body.into()))
 }

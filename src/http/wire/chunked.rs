@@ -58,7 +58,7 @@ impl Chunked {
                     self.part = match chunk_size(line)? {
                         0 => Part::Trailers,
                         size if size > body_max - body.len() => {
-                            return Err(WireError::BodyTooLarge);
+                            return Err(WireError::BodyTooLarge(body_max));
                         }
                         size => Part::Data(size),
                     };
@@ -123,7 +123,7 @@ fn chunk_size(line: &[u8]) -> Result<usize, WireError> {
         let value = char::from(*digit).to_digit(16).expect("only hexadecimal digits were taken");
         sum << 4 | u64::from(value)
     });
-    usize::try_from(size).map_err(|_| WireError::BodyTooLarge)
+    usize::try_from(size).map_err(|_| WireError::Chunk)
 }
 
 /// A trailer is dropped, but must look like one: else something else is being slipped in.

@@ -1,9 +1,12 @@
 //! From bytes as they arrive to requests, one after the other.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::chunked::Chunked;
-use super::{Framing, Head, Limits, Request, WireError, is_token, line_end};
+use super::limits::{Intake, Lease, Limits};
+use super::{Framing, Head, Request, WireError, is_token, line_end};
 
 /// Blank lines that are forgiven in front of a request line (RFC 9112, 2.2).
 const BLANK_LINES_MAX: usize = 4;
@@ -17,18 +20,33 @@ const BUFFER_KEEP: usize = 4 * 1024;
 /// An error is the last item; what is fed after it is dropped.
 #[derive(Debug)]
 pub struct Decoder {
-    limits: Limits,
+    limits: Arc<Limits>,
     buffer: Vec<u8>,
     /// What lies before it in the buffer is used up.
     start: usize,
     state: State,
 }
 
+/// What has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A whole request.
+    Request(Request),
+    /// The head of one whose body follows in pieces.
+    Upload(Head),
+    /// A piece of that body.
+    Piece(Bytes),
+    /// That was its body.
+    End,
+}
+
 #[derive(Debug)]
 enum State {
     Head(HeadScan),
     Body(Box<Partial>),
-    Dead,
+    Upload(Box<Streamed>),
+    /// With the head of the request that was refused, if it had a proper one.
+    Dead(Option<Box<Head>>),
 }
 
 /// How far the head in front of us was searched for its end, counted from its first byte.
@@ -45,6 +63,22 @@ struct Partial {
     head: Head,
     body: Vec<u8>,
     body_max: usize,
+    incoming: Incoming,
+    /// For the memory of the body.
+    lease: Lease,
+}
+
+/// A request whose body is handed on as it arrives.
+#[derive(Debug)]
+struct Streamed {
+    head: Head,
+    incoming: Incoming,
+    done: bool,
+}
+
+/// What is still to come of a body.
+#[derive(Debug)]
+struct Incoming {
     left: Left,
     /// The client waits for a go-ahead that nobody has sent yet.
     wants_continue: bool,
@@ -70,14 +104,14 @@ pub enum Stage {
 impl Decoder {
     /// A decoder at the start of a connection.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Arc<Limits>) -> Self {
         Self { limits, buffer: Vec::new(), start: 0, state: State::Head(HeadScan::default()) }
     }
 
     /// Takes bytes as they arrived. The caller bounds them: it stops feeding while it does not take
     /// the requests out.
     pub fn feed(&mut self, bytes: &[u8]) {
-        if matches!(self.state, State::Dead) {
+        if matches!(self.state, State::Dead(_)) {
             return;
         }
         if self.start > 0 {
@@ -91,9 +125,9 @@ impl Decoder {
     #[must_use]
     pub fn stage(&self) -> Stage {
         match self.state {
-            State::Body(_) => Stage::Body,
+            State::Body(_) | State::Upload(_) => Stage::Body,
             State::Head(_) if self.start < self.buffer.len() => Stage::Head,
-            State::Head(_) | State::Dead => Stage::Idle,
+            State::Head(_) | State::Dead(_) => Stage::Idle,
         }
     }
 
@@ -101,37 +135,110 @@ impl Decoder {
     /// all earlier answers are out.
     pub fn take_continue(&mut self) -> bool {
         match &mut self.state {
-            State::Body(partial) => std::mem::take(&mut partial.wants_continue),
-            State::Head(_) | State::Dead => false,
+            State::Body(partial) => std::mem::take(&mut partial.incoming.wants_continue),
+            State::Upload(streamed) => std::mem::take(&mut streamed.incoming.wants_continue),
+            State::Head(_) | State::Dead(_) => false,
         }
     }
 
-    fn step(&mut self) -> Result<Option<Request>, WireError> {
-        if let State::Head(scan) = &mut self.state {
-            let Some(length) = scan.find_end(&self.buffer, &mut self.start, &self.limits)? else {
-                return Ok(None);
-            };
-            let bytes = &self.buffer[self.start..self.start + length];
-            let head = Head::parse(bytes, &self.limits)?;
-            self.start += length;
-            self.state = State::Head(HeadScan::default());
-            if head.framing == Framing::Length(0) {
-                return Ok(Some(Request::new(head, Bytes::new())));
-            }
-            self.state = State::Body(Box::new(Partial::new(head, &self.limits)?));
+    /// The head of the request that was refused, when the error was not in the head itself.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Head> {
+        match &self.state {
+            State::Dead(head) => head.as_deref(),
+            _ => None,
         }
+    }
+
+    fn step(&mut self) -> Result<Option<Arrival>, WireError> {
+        match &mut self.state {
+            State::Head(scan) => {
+                let end = scan.find_end(&self.buffer, &mut self.start, &self.limits)?;
+                let Some(length) = end else { return Ok(None) };
+                let bytes = &self.buffer[self.start..self.start + length];
+                let head = Head::parse(bytes, &self.limits)?;
+                self.start += length;
+                self.begin(head)
+            }
+            State::Body(_) => self.collect(),
+            State::Upload(_) => self.hand_on(),
+            State::Dead(_) => Ok(None),
+        }
+    }
+
+    /// Goes on behind a head.
+    fn begin(&mut self, head: Head) -> Result<Option<Arrival>, WireError> {
+        self.state = State::Head(HeadScan::default());
+        let intake = (self.limits.intake)(&head);
+        if head.framing == Framing::Length(0) && intake != Intake::Pieces {
+            return Ok(Some(Arrival::Request(Request::new(head, Bytes::new()))));
+        }
+        let body_max = match intake {
+            Intake::Whole(max) => max,
+            Intake::Pieces => usize::MAX,
+        };
+        let Some(incoming) = Incoming::of(&head, body_max) else {
+            self.state = State::Dead(Some(Box::new(head)));
+            return Err(WireError::BodyTooLarge(body_max));
+        };
+        if intake == Intake::Pieces {
+            let streamed = Streamed { head: head.clone(), incoming, done: false };
+            self.state = State::Upload(Box::new(streamed));
+            return Ok(Some(Arrival::Upload(head)));
+        }
+        let lease = self.limits.bodies.lease();
+        let partial = Partial { head, body: Vec::new(), body_max, incoming, lease };
+        self.state = State::Body(Box::new(partial));
+        self.collect()
+    }
+
+    /// Takes what there is of a body, and the request once it is complete.
+    fn collect(&mut self) -> Result<Option<Arrival>, WireError> {
         let State::Body(partial) = &mut self.state else { return Ok(None) };
-        let (used, done) = partial.advance(&self.buffer[self.start..])?;
+        let Partial { body, body_max, incoming, lease, .. } = &mut **partial;
+        let (used, done) = incoming.advance(&self.buffer[self.start..], body, *body_max)?;
         self.start += used;
         if !done {
-            return Ok(None);
+            return if lease.extend_to(body.capacity()) { Ok(None) } else { Err(WireError::Crowd) };
         }
         let State::Body(partial) =
             std::mem::replace(&mut self.state, State::Head(HeadScan::default()))
         else {
             unreachable!("it was a body a line ago");
         };
-        Ok(Some(Request::new(partial.head, partial.body.into())))
+        Ok(Some(Arrival::Request(Request::new(partial.head, partial.body.into()))))
+    }
+
+    /// Takes what there is of a body that is handed on.
+    fn hand_on(&mut self) -> Result<Option<Arrival>, WireError> {
+        let State::Upload(streamed) = &mut self.state else { return Ok(None) };
+        if !streamed.done {
+            let mut piece = Vec::new();
+            let rest = &self.buffer[self.start..];
+            let (used, done) = streamed.incoming.advance(rest, &mut piece, usize::MAX)?;
+            self.start += used;
+            streamed.done = done;
+            if !piece.is_empty() {
+                return Ok(Some(Arrival::Piece(piece.into())));
+            }
+        }
+        if !streamed.done {
+            return Ok(None);
+        }
+        self.state = State::Head(HeadScan::default());
+        Ok(Some(Arrival::End))
+    }
+
+    /// Takes no bytes any more.
+    fn die(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Dead(None));
+        self.state = State::Dead(match state {
+            State::Head(_) => None,
+            State::Body(partial) => Some(Box::new(partial.head)),
+            State::Upload(streamed) => Some(Box::new(streamed.head)),
+            State::Dead(head) => head,
+        });
+        self.start = self.buffer.len();
     }
 
     fn release(&mut self) {
@@ -146,13 +253,12 @@ impl Decoder {
 }
 
 impl Iterator for Decoder {
-    type Item = Result<Request, WireError>;
+    type Item = Result<Arrival, WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.step().transpose();
         if let Some(Err(_)) = item {
-            self.state = State::Dead;
-            self.start = self.buffer.len();
+            self.die();
         }
         self.release();
         item
@@ -208,22 +314,26 @@ impl HeadScan {
     }
 }
 
-impl Partial {
-    fn new(head: Head, limits: &Limits) -> Result<Self, WireError> {
-        let body_max = (limits.body_max)(head.method, head.path());
+impl Incoming {
+    /// The body that a head announces, unless it is too long.
+    fn of(head: &Head, body_max: usize) -> Option<Self> {
         let left = match head.framing {
             Framing::Chunked => Left::Chunks(Chunked::default()),
-            Framing::Length(length) => match usize::try_from(length) {
-                Ok(length) if length <= body_max => Left::Bytes(length),
-                _ => return Err(WireError::BodyTooLarge),
-            },
+            Framing::Length(length) => {
+                let length = usize::try_from(length).ok()?;
+                Left::Bytes((length <= body_max).then_some(length)?)
+            }
         };
-        let wants_continue = head.expects_continue;
-        Ok(Self { head, body: Vec::new(), body_max, left, wants_continue })
+        Some(Self { left, wants_continue: head.expects_continue })
     }
 
     /// Takes what there is of the body: (bytes used up, whether it is complete).
-    fn advance(&mut self, bytes: &[u8]) -> Result<(usize, bool), WireError> {
+    fn advance(
+        &mut self,
+        bytes: &[u8],
+        body: &mut Vec<u8>,
+        body_max: usize,
+    ) -> Result<(usize, bool), WireError> {
         if !bytes.is_empty() {
             // Who sends the body does not wait for leave to send it (RFC 9110, 10.1.1).
             self.wants_continue = false;
@@ -231,12 +341,12 @@ impl Partial {
         match &mut self.left {
             Left::Bytes(left) => {
                 let take = bytes.len().min(*left);
-                self.body.extend_from_slice(&bytes[..take]);
+                body.extend_from_slice(&bytes[..take]);
                 *left -= take;
                 Ok((take, *left == 0))
             }
             Left::Chunks(chunked) => {
-                let progress = chunked.advance(bytes, &mut self.body, self.body_max)?;
+                let progress = chunked.advance(bytes, body, body_max)?;
                 Ok((progress.used, progress.done))
             }
         }

@@ -13,13 +13,15 @@ mod chunked;
 mod decoder;
 mod encode;
 mod head;
+mod limits;
 
 use bytes::Bytes;
 
-pub use decoder::{Decoder, Stage};
+pub use decoder::{Arrival, Decoder, Stage};
 pub(in crate::http) use encode::reason;
 pub use encode::{CONTINUE, Clock, Exchange, LAST_CHUNK, encode, has_body, push_chunk};
 pub use head::{Framing, Head};
+pub use limits::{Budget, Intake, Limits};
 
 /// Request methods that some route may take; all others are [`Method::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,26 +107,6 @@ impl std::ops::Deref for Request {
     }
 }
 
-/// Bounds on what a client may send.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of a head, blank line included.
-    pub head_max: usize,
-    /// Bytes of a request target.
-    pub target_max: usize,
-    /// Bytes of a body, by method and path. Asked once per request, when its head is complete.
-    pub body_max: fn(Method, &str) -> usize,
-}
-
-impl Limits {
-    /// Header fields in a head.
-    pub const HEADERS_MAX: usize = 64;
-    /// Bytes of a head by default.
-    pub const HEAD_MAX: usize = 16 * 1024;
-    /// Bytes of a target by default: a URL of the longest kind, and room for the rest.
-    pub const TARGET_MAX: usize = 9 * 1024;
-}
-
 /// Why a connection's bytes are not (acceptable) requests. After one, nothing more is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -162,8 +144,11 @@ pub enum WireError {
     #[error("the request's header fields are too large or too many")]
     HeadTooLarge,
     /// The body is longer than the route takes.
-    #[error("the request's body is longer than this path takes")]
-    BodyTooLarge,
+    #[error("the request's body is longer than the {0} bytes that this path takes")]
+    BodyTooLarge(usize),
+    /// The bodies that are arriving take as much memory as they may.
+    #[error("too many large request bodies are arriving at once; this one was not taken")]
+    Crowd,
     /// A version other than 1.0 and 1.1.
     #[error("this server speaks HTTP/1.1 and HTTP/1.0")]
     Version,
@@ -181,11 +166,12 @@ impl WireError {
             | Self::Host
             | Self::Length
             | Self::Chunk => 400,
-            Self::BodyTooLarge => 413,
+            Self::BodyTooLarge(_) => 413,
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::HeadTooLarge => 431,
             Self::Coding => 501,
+            Self::Crowd => 503,
             Self::Version => 505,
         }
     }
