@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use super::query;
 use super::reply::{Problem, Response};
-use super::service::{Service, Step, Then};
+use super::service::{Service, Step};
+use super::step::Continue;
 use super::wire::Request;
 use super::{admin, links};
 use crate::error::Reason;
@@ -77,7 +78,7 @@ impl Freshness {
 
 /// A place among the reads that wait for a read index, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Waiting(Arc<AtomicUsize>);
+struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
     fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
@@ -94,7 +95,7 @@ impl Drop for Waiting {
 
 /// A read on its way to an answer.
 #[derive(Debug)]
-pub(super) struct Reading {
+struct Reading {
     read: Read,
     fresh: Freshness,
     /// When it has waited long enough.
@@ -118,6 +119,12 @@ enum Waits {
     Certainty,
 }
 
+impl Continue for Reading {
+    fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
+        service.read_again(*self, &completion)
+    }
+}
+
 impl Service {
     /// Answers a read as fresh as the request wants it.
     pub(super) fn read(&self, read: Read, request: &Request) -> Step {
@@ -131,7 +138,7 @@ impl Service {
     }
 
     /// Goes on with a read that waited.
-    pub(super) fn read_again(&self, mut reading: Reading, completion: &Completion) -> Step {
+    fn read_again(&self, mut reading: Reading, completion: &Completion) -> Step {
         let Outcome::Failed(failure) = &completion.outcome else {
             reading.confirmed |= reading.waits != Waits::Index;
             return self.advance(reading);
@@ -200,7 +207,7 @@ impl Service {
             Waits::Certainty => left.min(self.options.miss_timeout),
             Waits::Round | Waits::Index => left,
         };
-        Step::park(ask, timeout, Then::Read(Box::new(reading)))
+        Step::ask(ask, timeout, Box::new(reading))
     }
 
     fn look(&self, read: &Read, view: &View) -> Seen {

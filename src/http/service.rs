@@ -138,7 +138,6 @@ impl Service {
         let Resume { route, then } = resume;
         let step = match then {
             Then::Created => links::created(self, completion),
-            Then::Read(reading) => self.read_again(*reading, &completion),
             Then::ConsulDone(body) => consul::done(body, &completion),
             Then::Ask(then) => then.go_on(self, completion),
             Then::Waited(_) => unreachable!("a wait is gone on with by woken"),

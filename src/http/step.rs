@@ -8,7 +8,6 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use super::read::Reading;
 use super::reply::Response;
 use super::routes::UNMATCHED;
 use super::service::Service;
@@ -55,8 +54,6 @@ pub struct Resume {
 pub(super) enum Then {
     /// Tell the key of a new link.
     Created,
-    /// Go on with a read, now that the state is fresh or cannot be had fresher.
-    Read(Box<Reading>),
     /// Tell that it was done, in Consul's words.
     ConsulDone(&'static str),
     /// Go on with the completion of a question.
