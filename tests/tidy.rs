@@ -107,7 +107,7 @@ fn modules_import_only_what_lies_below_them() {
         ("raft", &[]),
         ("storage", &["ids", "metrics", "raft", "threads"]),
         ("state", &["ids", "storage"]),
-        ("watch", &["ids", "metrics"]),
+        ("watch", &["ids", "metrics", "state"]),
         ("replica", &["config", "error", "ids", "raft"]),
         ("transport", &["ids", "metrics", "threads"]),
         (

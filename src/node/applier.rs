@@ -23,10 +23,10 @@ use crate::ids::{Ticket, WriteId};
 use crate::metrics::Metrics;
 use crate::raft::{Entry, Installed, Payload};
 use crate::replica::{Resolved, Work};
-use crate::state::{ApplyError, At, CommandError, Reply, Restore, State};
+use crate::state::{ApplyError, At, Changes, CommandError, Reply, Restore, State};
 use crate::storage::{Checkpoint, Store, StoreError, StoreErrorKind, Table};
 use crate::threads;
-use crate::watch::{Changes, Watches};
+use crate::watch::Watches;
 
 /// How long nothing is applied before the thread looks whether a checkpoint is due.
 const IDLE: Duration = Duration::from_secs(5);
@@ -263,6 +263,7 @@ impl Applier {
         let applied = state.summary().applied;
         let standing = state.standing_bytes();
         state.table_mut().publish(applied, standing);
+        self.watches.changed(&state.take_changes());
         let facts = facts(state);
         self.applied.set(applied, facts);
         self.hurry(facts.next_expiry_ms);
@@ -323,7 +324,7 @@ impl Applier {
 
 /// What the raft thread has to know of a state.
 pub(super) fn facts(state: &State<Store>) -> Facts {
-    Facts { next_expiry_ms: None, rules: Some(state.summary().cluster_version) }
+    Facts { next_expiry_ms: state.next_expiry(), rules: Some(state.summary().cluster_version) }
 }
 
 /// What came of the work so far, to be told when it is published.

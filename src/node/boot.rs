@@ -8,8 +8,8 @@ use crate::membership::Admission;
 use crate::raft::{
     self, Configuration, Entry, HardState, Index, Member, MemberInfo, MemberRole, Payload, Stamp,
 };
-use crate::replica::Options;
-use crate::state::Command;
+use crate::replica::{Options, Rules};
+use crate::state::{Command, VERSION};
 use crate::storage::{DataDir, Identity, VoteFile, Wal, WalOptions};
 
 /// Why a node cannot start; one line for people.
@@ -163,6 +163,11 @@ pub fn replica_options(config: &NodeConfig) -> Options {
         disk_stall_us: micros(config.disk.stall),
         disk_exit_us: micros(config.disk.stall_exit),
         audit: Some(Command::TakeDigest.encode()),
+        expire: Some(Command::Expire.encode()),
+        rules: Some(Rules {
+            newest: VERSION,
+            raise: |version| Command::RaiseVersion { version }.encode(),
+        }),
         ..Options::default()
     }
 }

@@ -22,6 +22,7 @@ use crate::membership::{Admission, FirstRoster, JoinEnd, Roster, join};
 use crate::metrics::Metrics;
 use crate::raft::MemberInfo;
 use crate::snapshot;
+use crate::state;
 use crate::storage::{DataDir, Identity, StateDir, StoreOptions, Views};
 use crate::transport::{self, Features, Hello, Inbound, Purpose};
 use crate::watch::Watches;
@@ -36,6 +37,12 @@ const GOSSIP_INBOX_MAX: usize = 256;
 const TINY_WORKERS: usize = 16;
 /// Questions of joiners that may wait.
 const GUESTS_MAX: usize = 64;
+/// What this program tells others about the rules that it knows.
+const RULES: u16 = {
+    assert!(state::VERSION <= u16::MAX as u32, "a handshake has sixteen bits for it");
+    state::VERSION as u16
+};
+
 /// Runs a node until `stop` says so or something fatal happens.
 ///
 /// # Errors
@@ -158,7 +165,7 @@ impl<'a> Node<'a> {
         let (transport, transport_thread) = transport::start(
             transport::Config {
                 identity: wire_identity(data.identity(), boot_nonce),
-                features: Features::knowing(1),
+                features: Features::knowing(RULES),
                 guest_inbox: guests_in,
                 state_inbox: states_in,
             },

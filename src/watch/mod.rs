@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 
 use crate::ids::Ticket;
 use crate::metrics::Metrics;
+use crate::state::Changes;
 use topics::Topics;
 
 /// What a watch is about.
@@ -34,15 +35,6 @@ pub enum Topic {
     Row(Bytes),
     /// Every row whose key begins with this; empty for all rows.
     Rows(Bytes),
-}
-
-/// What has changed in the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changes {
-    /// The rows under these keys.
-    Rows(Vec<Bytes>),
-    /// Anything: another state has taken the place of this one.
-    All,
 }
 
 /// There are as many watches as there may be.

@@ -65,6 +65,7 @@ struct Mind {
     mood: Mood,
     deaf: bool,
     state: State<Store>,
+    watches: Watches,
     /// Links made elsewhere, which arrive here with the next read index.
     elsewhere: Vec<Bytes>,
     /// What was asked and not answered yet.
@@ -98,12 +99,13 @@ impl Node {
             roster.clone(),
             completions.clone(),
             Arc::clone(&metrics),
-            watches,
+            watches.clone(),
         );
         let mind = Mind {
             mood: Mood::Fine,
             deaf: false,
             state: State::new(store, ClusterId::default()),
+            watches,
             elsewhere: Vec::new(),
             kept: Vec::new(),
             log: Vec::new(),
@@ -227,6 +229,7 @@ impl Mind {
                 self.log.push(format!("remove {id}"));
                 Outcome::Done
             }
+            Ask::Restore(_) => panic!("that goes to another thread"),
         }
     }
 
@@ -260,6 +263,7 @@ impl Mind {
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
+        self.watches.changed(&self.state.take_changes());
         reply
     }
 }
