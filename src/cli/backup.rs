@@ -81,8 +81,8 @@ fn download(args: &BackupSaveArgs, to: &Path) -> Result<String, Error> {
         }
         let body = response.body_mut().with_config().limit(u64::MAX).reader();
         let mut progress = Progress::new(None);
-        let copied = File::create(to)
-            .and_then(|mut file| copy(body, &mut file, "received", &mut progress));
+        let copied =
+            File::create(to).and_then(|mut file| copy(body, &mut file, "received", &mut progress));
         copied.map_err(|error| at(to, format!("{error} (while receiving from {base})")))?;
         return Ok(base.clone());
     }
@@ -118,9 +118,13 @@ fn check(path: &Path, what: &str) -> Result<BackupInfo, Error> {
     let file = File::open(path).map_err(|error| at(path, error))?;
     let total = file.metadata().ok().map(|metadata| metadata.len());
     let mut progress = Progress::new(total);
-    let counted = Counted { input: BufReader::with_capacity(PIECE, file), bytes: 0, seen: |bytes| {
-        progress.update_bytes(what, bytes);
-    } };
+    let counted = Counted {
+        input: BufReader::with_capacity(PIECE, file),
+        bytes: 0,
+        seen: |bytes| {
+            progress.update_bytes(what, bytes);
+        },
+    };
     let info = verify_backup(counted, path).map_err(Error::new);
     progress.clear();
     info
@@ -202,17 +206,23 @@ fn upload(args: &BackupRestoreArgs) -> Result<(String, Answer), Error> {
     let mut trouble = Error::new("no node was named");
     for base in &args.node.urls {
         // A node that does not run must not cost the reading of the file.
-        if let Err(why) = Client::new(std::slice::from_ref(base)).ask(&ureq::http::Method::GET, "/livez", &[]) {
+        if let Err(why) =
+            Client::new(std::slice::from_ref(base)).ask(&ureq::http::Method::GET, "/livez", &[])
+        {
             trouble = why;
             continue;
         }
         let file = File::open(&args.file).map_err(|error| at(&args.file, error))?;
         let length = file.metadata().map_err(|error| at(&args.file, error))?.len();
         let mut progress = Progress::new(Some(length));
-        let mut counted = Counted { input: file, bytes: 0, seen: |bytes| {
-            let what = if bytes < length { "sent" } else { "being restored" };
-            progress.update_bytes(what, bytes);
-        } };
+        let mut counted = Counted {
+            input: file,
+            bytes: 0,
+            seen: |bytes| {
+                let what = if bytes < length { "sent" } else { "being restored" };
+                progress.update_bytes(what, bytes);
+            },
+        };
         let request = Request::put(format!("{base}{PATH}"))
             .header("Content-Type", "application/octet-stream")
             .header("Content-Length", length.to_string())

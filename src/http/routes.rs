@@ -47,19 +47,43 @@ pub(super) enum Needs {
 use Method::{Delete, Get, Head, Post, Put};
 
 const fn always(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route { path, methods, needs: Needs::Nothing, handler: Handler::Whole(handler), takes: Takes::Little }
+    Route {
+        path,
+        methods,
+        needs: Needs::Nothing,
+        handler: Handler::Whole(handler),
+        takes: Takes::Little,
+    }
 }
 
 const fn member(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route { path, methods, needs: Needs::Membership, handler: Handler::Whole(handler), takes: Takes::Little }
+    Route {
+        path,
+        methods,
+        needs: Needs::Membership,
+        handler: Handler::Whole(handler),
+        takes: Takes::Little,
+    }
 }
 
 const fn state(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route { path, methods, needs: Needs::State, handler: Handler::Whole(handler), takes: Takes::Little }
+    Route {
+        path,
+        methods,
+        needs: Needs::State,
+        handler: Handler::Whole(handler),
+        takes: Takes::Little,
+    }
 }
 
 const fn upload(path: &'static str, methods: &'static [Method], begin: Begin) -> Route {
-    Route { path, methods, needs: Needs::State, handler: Handler::Upload(begin), takes: Takes::Little }
+    Route {
+        path,
+        methods,
+        needs: Needs::State,
+        handler: Handler::Upload(begin),
+        takes: Takes::Little,
+    }
 }
 
 impl Route {

@@ -23,6 +23,7 @@ use crate::ids::{Ticket, WriteId};
 use crate::metrics::Metrics;
 use crate::raft::{Entry, Installed, Payload};
 use crate::replica::{Resolved, Work};
+use crate::snapshot::WorkError;
 use crate::state::{ApplyError, At, Changes, CommandError, Reply, Restore, State};
 use crate::storage::{Checkpoint, Store, StoreError, StoreErrorKind, Table};
 use crate::threads;
@@ -237,13 +238,15 @@ impl Applier {
     /// does not have the backup has lost its state by that; one that cannot write stops, since the
     /// state is good as it was, and its next process meets the entry again.
     fn restore(&mut self, index: u64, restore: &Restore) -> Result<(), Trouble> {
-        let lost = |error: &dyn std::fmt::Display| {
-            Trouble::Lost(format!("entry {index} restores a backup: {error}"))
-        };
         let taken = self.states.blobs.take(restore.file, &restore.sha256);
-        let taken = taken.map_err(|error| match error.is_wrong() || error.is_damage() {
-            true => lost(&error),
-            false => Trouble::Fatal(format!("entry {index} restores a backup: {error}")),
+        let taken = taken.map_err(|error| match error {
+            WorkError::Missing => {
+                Trouble::Lost(format!("entry {index} restores a backup that is not on this node"))
+            }
+            error if error.is_wrong() || error.is_damage() => {
+                Trouble::Lost(format!("entry {index} restores a backup: {error}"))
+            }
+            error => Trouble::Fatal(format!("entry {index} restores a backup: {error}")),
         })?;
         let mut state = self.state.take().expect("the entry was just applied to it");
         // What follows is counted to the new rows; where they are is known when all of it is durable.
@@ -252,7 +255,8 @@ impl Applier {
             log::warn!("the state that is left behind did not close cleanly: {error}");
         }
         let checkpoint = Checkpoint { applied: index, meta: state.meta_bytes() };
-        *state.table_mut() = self.states.restore(restore.file, &taken, &checkpoint, &self.metrics)?;
+        *state.table_mut() =
+            self.states.restore(restore.file, &taken, &checkpoint, &self.metrics)?;
         log::info!("entry {index} has put a backup in place of all rows");
         self.state = Some(state);
         Ok(())

@@ -126,7 +126,9 @@ impl Node<'_> {
             wires.gossip.0.send(GossipCommand::Contacts(configuration)).ok();
         }
         let mut threads = vec![gossip];
-        for thread in [raft, restore, Ok(snapshot), scrub, apply, log, log_read, Ok(self.transport_thread)] {
+        for thread in
+            [raft, restore, Ok(snapshot), scrub, apply, log, log_read, Ok(self.transport_thread)]
+        {
             threads.push(thread.map_err(no_thread)?);
         }
         Ok(Running {

@@ -15,7 +15,8 @@ use crate::raft::{Configuration, Index, Installed};
 use crate::snapshot::{Blobs, FileId, Taken};
 use crate::state::{Meta, State};
 use crate::storage::{
-    Checkpoint, DataDir, StateDir, Store, StoreError, StoreErrorKind, StoreOptions, StoreStopper, Views,
+    Checkpoint, DataDir, StateDir, Store, StoreError, StoreErrorKind, StoreOptions, StoreStopper,
+    Views,
 };
 
 /// A state that came from another node: complete, checked, durable, and not in use yet.
@@ -114,9 +115,8 @@ impl States {
         metrics: &Arc<Metrics>,
     ) -> Result<Store, StoreError> {
         Store::relabel(&taken.dir, self.options, checkpoint)?;
-        let io = |error: &dyn std::fmt::Display| {
-            StoreError::new(StoreErrorKind::Io, error.to_string())
-        };
+        let io =
+            |error: &dyn std::fmt::Display| StoreError::new(StoreErrorKind::Io, error.to_string());
         let mut manifest = self.dir.lock();
         // The log may still have to follow a state that was installed before.
         let restart = manifest.pending_restart();

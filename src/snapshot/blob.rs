@@ -233,11 +233,11 @@ impl Blobs {
     /// built, or built again from the backup.
     ///
     /// # Errors
-    /// [`WorkError::Foreign`] when there is none, or another; else as [`Blobs::check`].
+    /// [`WorkError::Missing`] when there is none, or another; else as [`Blobs::check`].
     pub fn take(&self, file: FileId, sha256: &[u8; 32]) -> Result<Taken, WorkError> {
         let promised = self.promised().into_iter().map(|(blob, _)| blob);
         let blob = promised.into_iter().find(|it| it.file == file && it.sha256 == *sha256);
-        let blob = blob.ok_or(WorkError::Foreign("it is not on this node"))?;
+        let blob = blob.ok_or(WorkError::Missing)?;
         let (path, dir) = (self.backup(file), self.state(file));
         if dir.exists() {
             let meta = usable_meta(&SnapshotReader::open(&path)?.header().meta)?;
@@ -360,6 +360,7 @@ impl WorkError {
     #[must_use]
     pub fn what_is_wrong(&self) -> Option<String> {
         match self {
+            Self::Missing => Some(self.to_string()),
             Self::Foreign(what) => Some(format!("it is not what was announced: {what}")),
             Self::Digest { .. } => Some(format!("it is damaged: {self}")),
             Self::Meta(error) => Some(error.to_string()),

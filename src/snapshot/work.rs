@@ -94,6 +94,9 @@ pub enum WorkError {
     /// The file is not the one that was offered.
     #[error("the snapshot received is not what was offered: {0}")]
     Foreign(&'static str),
+    /// A backup that was never here, or is not any more.
+    #[error("it is not on this node")]
+    Missing,
     /// The rows are not those that the meta speaks of.
     #[error("the rows have the digest {found}, and ought to have {expected}")]
     Digest {

@@ -247,7 +247,12 @@ impl EventLoop {
         self.next_id += 1;
         let slot = self.connections.insert_with(|slot| {
             let place = Place { slot, connection, answer: 0 };
-            Connection::new(stream, place, Decoder::new(Arc::clone(self.desk.service.limits())), now)
+            Connection::new(
+                stream,
+                place,
+                Decoder::new(Arc::clone(self.desk.service.limits())),
+                now,
+            )
         });
         let stream = self.connections.get_mut(slot).expect("it was just put there").stream();
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -128,9 +128,7 @@ impl Worker {
     fn serve(&self, mut foreign: tiny_http::Request) {
         let (exchange, response) = match translate(&mut foreign, self.service.limits()) {
             Ok(request) => (Exchange::of(&request), self.answer(&request)),
-            Err((error, head)) => {
-                (Exchange::refused(), self.service.refuse(error, head.as_ref()))
-            }
+            Err((error, head)) => (Exchange::refused(), self.service.refuse(error, head.as_ref())),
         };
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = Clock::at(wall.map_or(0, |wall| wall.as_secs()));

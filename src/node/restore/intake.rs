@@ -27,13 +27,8 @@ impl Intake {
     pub fn create(path: &Path, reserve_bytes: u64) -> Result<Self, RestoreError> {
         let begin = || {
             let file = File::create(path)?;
-            let unpacked = Unpacked {
-                path: path.to_owned(),
-                file,
-                bytes: 0,
-                synced: 0,
-                reserve_bytes,
-            };
+            let unpacked =
+                Unpacked { path: path.to_owned(), file, bytes: 0, synced: 0, reserve_bytes };
             unpacked.expect_room()?;
             Ok(unpacked)
         };

@@ -29,6 +29,8 @@ const REFUSED: Duration = Duration::from_secs(3);
 /// When a majority holds a backup, the others get half as long again as that took, within these bounds.
 const GRACE_MIN: Duration = Duration::from_secs(1);
 const GRACE_MAX: Duration = Duration::from_secs(30);
+/// Nobody gets that far; but the next revision has to be a number, too.
+const REVISION_MAX: u64 = 1 << 62;
 /// Longest wait for news of the members.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -199,7 +201,10 @@ impl Worker {
                 "a member still runs an older version, which cannot restore a backup".to_owned(),
             ));
         }
-        let found = checked.meta.summary.cluster_version;
+        let Summary { cluster_version: found, revision, .. } = checked.meta.summary;
+        if revision > REVISION_MAX {
+            return Err(RestoreError::Invalid(format!("no backup has revision {revision}")));
+        }
         if found > own {
             return Err(RestoreError::Invalid(format!(
                 "the backup is of cluster version {found}, and this cluster is at {own}: upgrade all \
