@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::disk::DiskArgs;
+use super::kv::KvVerb;
 use super::units::{self, Address, DurationRange};
 use crate::config::VALUE_MAX;
 
@@ -235,6 +236,9 @@ pub enum Verb {
     Put(PutArgs),
     /// Print the URL that a key stands for
     Get(GetArgs),
+    /// The key-value store: get, put, cas, rm, ls, watch, lock, export, import
+    #[command(subcommand)]
+    Kv(KvVerb),
     /// List the members of the cluster
     Members(ShowArgs),
     /// Show where every node stands, to see whether they agree

@@ -8,6 +8,8 @@ use ureq::Agent;
 use ureq::http::{Method, Request, Response};
 
 use super::Error;
+use super::stream::{self, Incoming};
+use crate::ids::Id128;
 
 /// How long an answer is waited for: well above the time within which a node answers anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,6 +23,10 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Where it redirects to.
     pub(super) location: Option<String>,
+    /// Which version of a thing it is about, as `If-Match` takes it.
+    pub(super) etag: Option<String>,
+    /// Consul's index of what it is about.
+    pub(super) index: Option<u64>,
     /// When it wants to be asked again.
     pub(super) retry_after: Option<Duration>,
     /// Body, at most 10 MB.
@@ -85,9 +91,22 @@ impl Client {
         path: &str,
         body: &[u8],
     ) -> Result<Answer, String> {
+        self.ask_node_with(node, method, path, &[], body)
+    }
+
+    /// The same with more header fields.
+    fn ask_node_with(
+        &self,
+        node: usize,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, String> {
         let base = &self.nodes[node % self.nodes.len()];
         let failed = |error: ureq::Error| format!("no answer from {base}: {}", reason(&error));
         let request = Request::builder().method(method).uri(format!("{base}{path}"));
+        let request = headers.iter().fold(request, |it, (name, value)| it.header(*name, *value));
         // An empty body is one too, of length 0; without one, POST would come in chunks, of which some
         // servers do not expect the last.
         let has_body = [Method::POST, Method::PUT].contains(method);
@@ -103,6 +122,8 @@ impl Client {
         Ok(Answer {
             status: response.status().as_u16(),
             location: header(&response, "location").map(str::to_string),
+            etag: header(&response, "etag").map(str::to_string),
+            index: header(&response, "x-consul-index").and_then(|index| index.parse().ok()),
             retry_after: header(&response, "retry-after")
                 .and_then(|seconds| seconds.parse().ok())
                 .map(Duration::from_secs),
@@ -115,10 +136,63 @@ impl Client {
     /// # Errors
     /// When none answered.
     pub(super) fn ask(&self, method: &Method, path: &str, body: &[u8]) -> Result<Answer, Error> {
+        self.turns(&[503], |node| self.ask_node(node, method, path, body))
+    }
+
+    /// Has something written once. It goes under an idempotency key of its own, so that the next node
+    /// may be asked also when nobody knows what became of the last try.
+    ///
+    /// # Errors
+    /// When none answered.
+    pub(super) fn write_once(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, Error> {
+        let key = Id128::random().to_string();
+        let headers = [headers, &[("Idempotency-Key", &key)]].concat();
+        self.turns(&[503, 504], |node| self.ask_node_with(node, method, path, &headers, body))
+    }
+
+    /// Gets something long, to be read as it comes.
+    ///
+    /// # Errors
+    /// When none of the nodes has it.
+    pub(super) fn open(&self, path: &str) -> Result<Incoming, Error> {
+        let mut last = Error::new("no node was named");
+        for base in &self.nodes {
+            match stream::get(base, path, &[]) {
+                Ok(incoming) if incoming.status == 200 => return Ok(incoming),
+                Ok(incoming) => {
+                    let answer = incoming.into_answer();
+                    last = Error::new(answer.problem());
+                    if answer.status != 503 {
+                        break;
+                    }
+                }
+                Err(why) => last = Error::new(why),
+            }
+        }
+        Err(last)
+    }
+
+    /// The base URL of a node, counted round and round.
+    pub(super) fn base(&self, node: usize) -> &str {
+        &self.nodes[node % self.nodes.len()]
+    }
+
+    /// Tries the nodes in turn until one gives an answer whose status is none of `passing`.
+    fn turns(
+        &self,
+        passing: &[u16],
+        ask: impl Fn(usize) -> Result<Answer, String>,
+    ) -> Result<Answer, Error> {
         let mut last = Err(Error::new("no node was named"));
         for node in 0..self.nodes.len() {
-            match self.ask_node(node, method, path, body) {
-                Ok(answer) if answer.status != 503 => return Ok(answer),
+            match ask(node) {
+                Ok(answer) if !passing.contains(&answer.status) => return Ok(answer),
                 Ok(answer) => last = Ok(answer),
                 Err(why) if last.is_err() => last = Err(Error::new(why)),
                 Err(_) => {}
@@ -167,7 +241,14 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, location: None, retry_after: None, body: body.into() }
+        Answer {
+            status,
+            location: None,
+            etag: None,
+            index: None,
+            retry_after: None,
+            body: body.into(),
+        }
     }
 
     #[test]

@@ -13,24 +13,20 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ureq::http::Method;
 
 use super::Error;
 use super::args::ImportArgs;
-use super::client::Client;
+use super::patient::Patient;
 use super::progress::Progress;
 
 /// Lines between being read and being written.
 const WINDOW: usize = 4096;
 /// Bytes of the longest line that is kept; no URL comes near it.
 const LINE_LEN_MAX: usize = 16 * 1024;
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// What is waited at a node's own wish.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(2);
 
 /// A line of the input that is not blank.
 #[derive(Debug)]
@@ -134,7 +130,8 @@ fn import(
         });
         for number in 0..workers {
             let (lines, done) = (lines.clone(), done.clone());
-            scope.spawn(move || work(&Worker::new(args, number, stop), &lines, &done));
+            let worker = Patient::new(&args.node.urls, number, args.retry_for, stop);
+            scope.spawn(move || work(&worker, &lines, &done));
         }
         // The channels close from the reader's end on, one after the other, when all is done.
         drop((lines, done));
@@ -178,20 +175,10 @@ fn read_lines(input: &mut impl BufRead, mut take: impl FnMut(Line) -> bool) -> i
     }
 }
 
-/// One thread's way of asking.
-struct Worker<'a> {
-    client: Client,
-    /// Its number: spreads the threads over the nodes, and their retries over time.
-    number: usize,
-    retry_for: Duration,
-    /// Set when one worker has given up: the others follow without waiting their time out.
-    stop: &'a AtomicBool,
-}
-
-fn work(worker: &Worker<'_>, lines: &Receiver<Line>, done: &Sender<(Line, Fate)>) {
+fn work(worker: &Patient<'_>, lines: &Receiver<Line>, done: &Sender<(Line, Fate)>) {
     for line in lines {
         let fate = match &line.text {
-            Some(url) => worker.shorten(url),
+            Some(url) => shorten(worker, url),
             None => Fate::Skipped(format!("longer than {LINE_LEN_MAX} bytes")),
         };
         if done.send((line, fate)).is_err() {
@@ -200,41 +187,16 @@ fn work(worker: &Worker<'_>, lines: &Receiver<Line>, done: &Sender<(Line, Fate)>
     }
 }
 
-impl<'a> Worker<'a> {
-    fn new(args: &ImportArgs, number: usize, stop: &'a AtomicBool) -> Self {
-        Self { client: Client::new(&args.node.urls), number, retry_for: args.retry_for, stop }
-    }
-
-    fn shorten(&self, url: &[u8]) -> Fate {
-        let started = Instant::now();
-        let mut node = self.number;
-        let mut pause = PAUSE_MIN;
-        loop {
-            let mut wished = Duration::ZERO;
-            let trouble = match self.client.ask_node(node, &Method::PUT, "/", url) {
-                Ok(answer) => match answer.status {
-                    201 => return Fate::Created(answer.text()),
-                    200 => return Fate::Existed(answer.text()),
-                    400 | 413 | 414 => return Fate::Skipped(answer.problem()),
-                    429 | 502 | 503 | 504 | 507 => {
-                        wished = answer.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-                        answer.problem()
-                    }
-                    _ => return Fate::Failed(answer.problem()),
-                },
-                Err(why) => why,
-            };
-            // Up to a half more, so that the threads do not come back all at once.
-            let wait = pause.max(wished).mul_f64(1.0 + (self.number % 16) as f64 / 32.0);
-            let over = started.elapsed() + wait > self.retry_for;
-            if over || self.stop.load(Ordering::Relaxed) {
-                self.stop.store(true, Ordering::Relaxed);
-                return Fate::Failed(format!("given up: {trouble}"));
-            }
-            std::thread::sleep(wait);
-            pause = (pause * 2).min(PAUSE_MAX);
-            node += 1;
-        }
+fn shorten(worker: &Patient<'_>, url: &[u8]) -> Fate {
+    let answer = match worker.ask(&Method::PUT, "/", url) {
+        Ok(answer) => answer,
+        Err(given_up) => return Fate::Failed(given_up),
+    };
+    match answer.status {
+        201 => Fate::Created(answer.text()),
+        200 => Fate::Existed(answer.text()),
+        400 | 413 | 414 => Fate::Skipped(answer.problem()),
+        _ => Fate::Failed(answer.problem()),
     }
 }
 
@@ -317,6 +279,7 @@ impl<W: Write> Writer<'_, W> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::super::args::NodeUrls;
     use super::super::testing::{self, Asked, Reply};
@@ -399,7 +362,8 @@ mod tests {
     #[test]
     fn when_no_node_answers_the_import_stops_early() {
         let input: String = (0..10_000).map(|n| format!("http://a/{n}\n")).collect();
-        let (counts, output) = import_text(vec![testing::nobody()], PAUSE_MIN, &input);
+        let (counts, output) =
+            import_text(vec![testing::nobody()], Duration::from_millis(50), &input);
         assert_eq!(output, "");
         assert_eq!(counts.created, 0);
         assert!((1..1000).contains(&counts.failed), "{counts:?}");

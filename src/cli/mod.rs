@@ -10,13 +10,16 @@ mod client;
 mod demo;
 mod disk;
 mod import;
+mod kv;
 mod members;
 mod node;
 mod operator;
+mod patient;
 mod progress;
 mod scrub;
 mod shorten;
 mod status;
+mod stream;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -27,6 +30,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 pub use args::{Front, Invocation, NodeArgs, Pace, Timing, Verb, parse, parse_from};
+pub use kv::KvVerb;
 pub use units::{Address, DurationRange};
 
 /// Why a verb failed, in one line for the person who asked.
@@ -58,6 +62,7 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn run(verb: &Verb) -> ExitCode {
     let result = match verb {
+        Verb::Kv(verb) => return exit(kv::run(verb)),
         Verb::Put(args) => shorten::put(args),
         Verb::Get(args) => shorten::get(args),
         Verb::Members(args) => members::run(args),
@@ -70,13 +75,14 @@ pub fn run(verb: &Verb) -> ExitCode {
         Verb::Leave(args) => operator::leave(args),
         Verb::Demo(args) => demo::run(args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bowline: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(result: Result<ExitCode, Error>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("bowline: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Writes a verb's result to stdout, where a reader that went away is a failure and no panic.

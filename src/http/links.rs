@@ -25,7 +25,7 @@ pub(super) fn create(service: &Service, _: &str, request: &Request) -> Step {
         Ok(url) => url,
         Err(error) => return Problem::new(400, error.to_string()).into(),
     };
-    match once::under_key(request, Command::CreateLink { url }) {
+    match once::under_key(request, &[], Command::CreateLink { url }) {
         Ok(command) => {
             let ask = Ask::Write(command.encode());
             Step::park(ask, service.options.request_timeout, Then::Created)

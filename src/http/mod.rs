@@ -22,6 +22,7 @@ mod query;
 mod read;
 pub mod reply;
 pub mod routes;
+mod rows;
 pub mod service;
 pub mod step;
 pub mod stream;

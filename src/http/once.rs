@@ -12,11 +12,16 @@ use crate::state::{Command, ONCE_KEY_LEN_MAX};
 
 const HEADER: &str = "Idempotency-Key";
 
-/// The command that a request's write is: under the request's key, if it has one.
+/// The command that a request's write is: under the request's key, if it has one. `besides` is what
+/// else of the request says what to do, besides method, path and body.
 ///
 /// # Errors
 /// When there are several keys, or one that is none.
-pub(super) fn under_key(request: &Request, command: Command) -> Result<Command, Problem> {
+pub(super) fn under_key(
+    request: &Request,
+    besides: &[&[u8]],
+    command: Command,
+) -> Result<Command, Problem> {
     let mut keys = request.headers(HEADER);
     let Some(key) = keys.next() else { return Ok(command) };
     if keys.next().is_some() {
@@ -31,7 +36,7 @@ pub(super) fn under_key(request: &Request, command: Command) -> Result<Command, 
             return Err(Problem::new(400, detail));
         }
     };
-    Ok(Command::Once { key, hash: hash(request), command: Box::new(command) })
+    Ok(Command::Once { key, hash: hash(request, besides), command: Box::new(command) })
 }
 
 /// The answer that a key's first use got, marked as such.
@@ -43,16 +48,18 @@ pub(super) fn replayed(first: Response) -> Response {
 pub(super) fn reused() -> Response {
     let detail = format!(
         "this {HEADER} was used for another request; nothing was changed. A key belongs to one \
-         request: method, path and body must be the same when it is sent again"
+         request, which must be the same when it is sent again"
     );
     Problem::new(422, detail).into()
 }
 
-/// SHA-256 over method, path and body, each behind its length, so that no byte can move from one to
-/// the other unnoticed. The query is no part of it: it says how to answer, not what to do.
-fn hash(request: &Request) -> [u8; 32] {
+/// SHA-256 over method, path, body and what counts besides, each behind its length, so that no byte can
+/// move from one to the other unnoticed. The query of a link's creation is no part of it: it says how to
+/// answer, not what to do.
+fn hash(request: &Request, besides: &[&[u8]]) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    for part in [request.method.name().as_bytes(), request.path().as_bytes(), &request.body] {
+    let always = [request.method.name().as_bytes(), request.path().as_bytes(), &request.body];
+    for part in always.iter().chain(besides) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

@@ -78,10 +78,10 @@ impl Freshness {
 
 /// A place among the reads that wait for a read index, given back when dropped.
 #[derive(Debug)]
-struct Waiting(Arc<AtomicUsize>);
+pub(super) struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
-    fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+    pub(super) fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
         let place = Self(Arc::clone(count));
         (count.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
     }

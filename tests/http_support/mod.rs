@@ -20,7 +20,7 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Command, State};
+use bowline::state::{At, Command, State, VERSION_KV};
 use bowline::storage::Store;
 use bowline::watch::Watches;
 use bytes::Bytes;
@@ -78,7 +78,10 @@ struct Mind {
 impl Node {
     pub fn start(options: Options) -> Self {
         let node = Self::start_unborn(options);
-        node.mind.lock().open_session();
+        let mut mind = node.mind.lock();
+        mind.raise_version();
+        mind.open_session();
+        drop(mind);
         node
     }
 
@@ -247,6 +250,11 @@ impl Mind {
         }
     }
 
+    fn raise_version(&mut self) {
+        let command = Command::RaiseVersion { version: VERSION_KV }.encode();
+        self.step(WriteId { session: 0, seq: 0, floor: 0 }, &command);
+    }
+
     fn open_session(&mut self) {
         let command = Command::RegisterSession { node: 1, nonce: 7 }.encode();
         self.step(WriteId { session: 0, seq: 7, floor: 0 }, &command);
@@ -254,7 +262,7 @@ impl Mind {
 
     fn apply(&mut self, command: &[u8]) -> bowline::state::Reply {
         self.seq += 1;
-        self.step(WriteId { session: 1, seq: self.seq, floor: self.seq }, command)
+        self.step(WriteId { session: 2, seq: self.seq, floor: self.seq }, command)
     }
 
     fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
@@ -461,7 +469,7 @@ impl Wire {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new() };
-        if method != "HEAD" && status != 100 {
+        if method != "HEAD" && ![100, 204, 304].contains(&status) {
             let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
             while self.buffer.len() < length {
                 assert!(self.fill(), "the body broke off");

@@ -1,12 +1,14 @@
 //! Real binaries with real files and sockets, on ports that the system chooses.
 
 mod backup;
+mod clockwork;
 mod cluster;
 mod demo;
 mod garbage;
 mod harness;
 mod idempotency;
 mod import;
+mod kv;
 mod one_node;
 mod readme;
 mod refusals;

@@ -13,12 +13,12 @@ use crate::membership::{RosterEntry, RosterStatus};
 use crate::node::{Ask, Status};
 
 /// Version of the Raft protocol that Consul's clients expect to be told.
-const RAFT_PROTOCOL: &str = "3";
+pub(super) const RAFT_PROTOCOL: &str = "3";
 
 /// A member as `GET /v1/agent/members` lists it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Member<'a> {
+pub(super) struct Member<'a> {
     name: &'a str,
     addr: &'a str,
     port: u16,
@@ -40,7 +40,7 @@ pub(in crate::http) fn members(service: &Service, _: &str, request: &Request) ->
     json(&members, request).into()
 }
 
-fn member<'a>(entry: &'a RosterEntry, status: &Status) -> Member<'a> {
+pub(super) fn member<'a>(entry: &'a RosterEntry, status: &Status) -> Member<'a> {
     let (addr, port) = split_address(&entry.peer);
     let configured = status.members.iter().find(|member| member.id == entry.id);
     let role = match configured {
