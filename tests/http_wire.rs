@@ -1,20 +1,32 @@
 //! What is a request, byte by byte.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use bowline::http::wire::{Decoder, Limits, Method, Request, Stage, Version, WireError};
+use std::sync::Arc;
+
+use bowline::http::wire::{
+    Arrival, BodyRule, Budget, Decoder, Limits, Method, Request, Stage, Version, WireError,
+};
 use proptest::prelude::*;
 
 const BODY_MAX: usize = 1000;
 
-fn decoder() -> Decoder {
-    Decoder::new(Limits {
+fn limits(memory: usize) -> Arc<Limits> {
+    Arc::new(Limits {
         head_max: Limits::HEAD_MAX,
         target_max: Limits::TARGET_MAX,
-        body_max: |_, _| BODY_MAX,
+        body: Box::new(|head| match head.path() {
+            "/up" => BodyRule::Pieces,
+            _ => BodyRule::Whole(BODY_MAX),
+        }),
+        bodies: Budget::new(memory),
     })
 }
 
-fn decode(bytes: impl AsRef<[u8]>) -> Vec<Result<Request, WireError>> {
+fn decoder() -> Decoder {
+    Decoder::new(limits(usize::MAX))
+}
+
+fn decode(bytes: impl AsRef<[u8]>) -> Vec<Result<Arrival, WireError>> {
     let mut decoder = decoder();
     decoder.feed(bytes.as_ref());
     let items = decoder.by_ref().collect();
@@ -25,7 +37,33 @@ fn decode(bytes: impl AsRef<[u8]>) -> Vec<Result<Request, WireError>> {
 fn one(bytes: impl AsRef<[u8]>) -> Request {
     let mut items = decode(bytes);
     assert_eq!(items.len(), 1, "{items:?}");
-    items.remove(0).unwrap()
+    request(items.remove(0))
+}
+
+fn request(item: Result<Arrival, WireError>) -> Request {
+    match item {
+        Ok(Arrival::Request(request)) => request,
+        other => panic!("no request: {other:?}"),
+    }
+}
+
+/// The bodies that are handed on, each as one piece. How much of one came before an error is chance.
+fn joined(items: Vec<Result<Arrival, WireError>>) -> Vec<Result<Arrival, WireError>> {
+    let mut whole: Vec<Result<Arrival, WireError>> = Vec::new();
+    for item in items {
+        match (whole.last_mut(), item) {
+            (Some(Ok(Arrival::Piece(so_far))), Ok(Arrival::Piece(piece))) => {
+                assert!(!piece.is_empty());
+                *so_far = [&so_far[..], &piece].concat().into();
+            }
+            (Some(Ok(Arrival::Piece(_))), Err(error)) => {
+                whole.pop();
+                whole.push(Err(error));
+            }
+            (_, item) => whole.push(item),
+        }
+    }
+    whole
 }
 
 fn error(bytes: impl AsRef<[u8]>) -> WireError {
@@ -112,8 +150,8 @@ fn what_is_ambiguous_is_refused() {
     assert_eq!(with("no colon"), WireError::HeaderLine);
     assert_eq!(with("X: a\nContent-Length: 5"), WireError::BareLineFeed);
     assert_eq!(with("Expect: 200-ok"), WireError::Expectation);
-    assert_eq!(with("Content-Length: 1001"), WireError::BodyTooLarge);
-    assert_eq!(with("Content-Length: 99999999999999999999999"), WireError::BodyTooLarge);
+    assert_eq!(with("Content-Length: 1001"), WireError::BodyTooLarge(BODY_MAX));
+    assert_eq!(with("Content-Length: 99999999999999999999999"), WireError::BodyTooLarge(BODY_MAX));
     let old = "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     assert_eq!(error(old), WireError::Length);
 }
@@ -221,10 +259,10 @@ fn bad_chunks_are_refused() {
     assert_eq!(error(chunked("0\r\n\n")), WireError::BareLineFeed);
     assert_eq!(error(chunked(&format!("1;{}", "x".repeat(300)))), WireError::Chunk);
     assert_eq!(error(chunked(&format!("0\r\n{}", "A: b\r\n".repeat(1000)))), WireError::Chunk);
-    assert_eq!(error(chunked("3e9\r\n")), WireError::BodyTooLarge);
-    assert_eq!(error(chunked("ffffffffffffffff\r\n")), WireError::BodyTooLarge);
+    assert_eq!(error(chunked("3e9\r\n")), WireError::BodyTooLarge(BODY_MAX));
+    assert_eq!(error(chunked("ffffffffffffffff\r\n")), WireError::BodyTooLarge(BODY_MAX));
     let twice = format!("1f4\r\n{:500}\r\n1f5\r\n", "");
-    assert_eq!(error(chunked(&twice)), WireError::BodyTooLarge);
+    assert_eq!(error(chunked(&twice)), WireError::BodyTooLarge(BODY_MAX));
 }
 
 #[test]
@@ -235,7 +273,7 @@ fn a_go_ahead_is_wanted_only_by_who_waits_for_it() {
     assert_eq!(waiting.next(), None);
     assert!(waiting.take_continue() && !waiting.take_continue());
     waiting.feed(b"hi");
-    assert_eq!(waiting.next().unwrap().unwrap().body, "hi");
+    assert_eq!(request(waiting.next().unwrap()).body, "hi");
     assert!(!waiting.take_continue());
 
     let mut hasty = decoder();
@@ -249,7 +287,7 @@ fn a_go_ahead_is_wanted_only_by_who_waits_for_it() {
     assert!(!old.take_continue());
 
     let refused = head.replace("Length: 2", "Length: 1001");
-    assert_eq!(error(refused), WireError::BodyTooLarge);
+    assert_eq!(error(refused), WireError::BodyTooLarge(BODY_MAX));
 }
 
 #[test]
@@ -271,6 +309,67 @@ fn the_stage_tells_what_is_missing() {
     }
 }
 
+#[test]
+fn a_body_may_be_handed_on_as_it_arrives() {
+    let mut decoder = decoder();
+    decoder.feed(chunked("3\r\nabc\r\n").replace("PUT /", "PUT /up").as_bytes());
+    let Some(Ok(Arrival::Upload(head))) = decoder.next() else { panic!("no head") };
+    assert_eq!((head.method, head.path()), (Method::Put, "/up"));
+    assert_eq!(decoder.next(), Some(Ok(Arrival::Piece("abc".into()))));
+    assert_eq!((decoder.next(), decoder.stage()), (None, Stage::Body));
+    decoder.feed(b"4\r\ndefg\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(decoder.next(), Some(Ok(Arrival::Piece("defg".into()))));
+    assert_eq!(decoder.next(), Some(Ok(Arrival::End)));
+    assert_eq!(request(decoder.next().unwrap()).path(), "/x");
+
+    let long = "PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\nab";
+    assert_eq!(decode(long).len(), 2, "no bound but its own");
+    let empty = "PUT /up HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert_eq!(decode(empty).pop(), Some(Ok(Arrival::End)));
+    let broken = decode(chunked("3\r\nabcX").replace("PUT /", "PUT /up"));
+    assert_eq!(broken.last(), Some(&Err(WireError::Chunk)));
+}
+
+#[test]
+fn a_refusal_knows_what_was_refused() {
+    let mut late = decoder();
+    late.feed(chunked("x\r\n").replace("PUT /", "PUT /late").as_bytes());
+    assert_eq!(late.next(), Some(Err(WireError::Chunk)));
+    assert_eq!(late.refused().unwrap().path(), "/late");
+    let mut early = decoder();
+    early.feed(b"PUT /early HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n");
+    assert_eq!(early.next(), Some(Err(WireError::BodyTooLarge(BODY_MAX))));
+    assert_eq!(early.refused().unwrap().path(), "/early");
+    let mut head = decoder();
+    head.feed(b"PUT /early HTTP/1.1\r\n\r\n");
+    assert_eq!(head.next(), Some(Err(WireError::Host)));
+    assert_eq!(head.refused(), None);
+}
+
+#[test]
+fn all_bodies_together_are_bounded() {
+    let limits = limits(2 * BODY_MAX);
+    let half = |length: usize| {
+        let body = "x".repeat(length);
+        format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_MAX}\r\n\r\n{body}")
+    };
+    let mut decoders: Vec<_> = (0..3).map(|_| Decoder::new(Arc::clone(&limits))).collect();
+    for decoder in &mut decoders {
+        decoder.feed(half(BODY_MAX - 1).as_bytes());
+    }
+    let outcomes: Vec<_> = decoders.iter_mut().map(Iterator::next).collect();
+    assert_eq!(outcomes, [None, None, Some(Err(WireError::Crowd))]);
+    assert!(limits.bodies.used() <= 2 * BODY_MAX, "what was refused is forgotten");
+    decoders[0].feed(b"x");
+    assert_eq!(request(decoders[0].next().unwrap()).body.len(), BODY_MAX);
+    assert!(limits.bodies.used() <= BODY_MAX, "what is complete is somebody else's");
+    drop(decoders);
+    assert_eq!(limits.bodies.used(), 0);
+    let mut whole = Decoder::new(Arc::clone(&limits));
+    whole.feed(half(BODY_MAX).as_bytes());
+    assert!(whole.next().unwrap().is_ok());
+}
+
 /// Pieces of streams, good and bad, that meet at every boundary.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
@@ -279,6 +378,9 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
         chunked("5;x\r\nhello\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n"),
         chunked("5\r\nhello\r\n"),
+        "PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+        chunked("5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n").replace("PUT /", "PUT /up"),
+        chunked("5\r\nhello\r\n").replace("PUT /", "PUT /up"),
         chunked("5\r\nhelloX"),
         "GET / HTTP/1.1\r\nHost: h\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n".to_owned(),
@@ -313,7 +415,7 @@ proptest! {
             items.extend(decoder.by_ref());
             from = to;
         }
-        prop_assert_eq!(items, decode(&stream));
+        prop_assert_eq!(joined(items), joined(decode(&stream)));
     }
 
     #[test]

@@ -295,7 +295,7 @@ fn answer(response: &mut ureq::http::Response<ureq::Body>) -> Answer {
     let status = response.status().as_u16();
     // What cannot be read is as good as nothing said.
     let body = response.body_mut().read_to_vec().unwrap_or_default();
-    Answer { status, location: None, retry_after: None, body }
+    Answer { status, location: None, etag: None, index: None, retry_after: None, body }
 }
 
 fn no_answer(base: &str, error: &ureq::Error) -> Error {

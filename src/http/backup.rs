@@ -18,7 +18,7 @@ use super::upload::{Took, Upload};
 use super::wire::{Head, Request};
 use crate::error::Certainty;
 use crate::ids::Ticket;
-use crate::node::{self, Ask, Backup, Completion, DiskHealth, Fed, Outcome, RestoreError};
+use crate::node::{self, Ask, Backup, Completion, DiskHealth, Fed, Outcome, RestoreError, Restored};
 use crate::state::Summary;
 
 /// How long the cluster may take to restore a backup that has arrived: it goes to every member, who
@@ -112,27 +112,28 @@ impl Upload for Arriving {
     }
 
     fn finish(self: Box<Self>) -> Step {
-        Step::ask(self.0.finish(), RESTORE_TIMEOUT, Box::new(Restored))
+        let (ask, restored) = self.0.finish();
+        Step::ask(ask, RESTORE_TIMEOUT, Box::new(Arrived(restored)))
     }
 }
 
-/// The backup has arrived.
+/// The backup has arrived, and was restored when this goes on, or was not.
 #[derive(Debug)]
-struct Restored;
+struct Arrived(Restored);
 
-impl Continue for Restored {
+impl Continue for Arrived {
     fn go_on(self: Box<Self>, _: &Service, completion: Completion) -> Step {
-        let response = match &completion.outcome {
+        let response = match (self.0.result(), completion.outcome) {
             // Without a body, as Consul answers.
-            Outcome::Restored(Ok(revision)) => {
-                Response::new(200).header("X-Consul-Index", Value::Number(*revision))
+            (Some(Ok(revision)), _) => {
+                Response::new(200).header("X-Consul-Index", Value::Number(revision))
             }
-            Outcome::Restored(Err(error)) => refused(error),
-            Outcome::Failed(failure) => refused(&match failure.certainty {
+            (Some(Err(error)), _) => refused(&error),
+            (None, Outcome::Failed(failure)) => refused(&match failure.certainty {
                 Certainty::NotApplied => RestoreError::NotNow(failure.to_string()),
                 Certainty::Unknown => RestoreError::Unknown(failure.to_string()),
             }),
-            other => unreachable!("a restore ends in its own outcome, not in {other:?}"),
+            (None, other) => unreachable!("who answers {other:?} has left a result"),
         };
         response.at(completion.index).into()
     }

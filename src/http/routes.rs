@@ -3,7 +3,7 @@
 use super::reply::Response;
 use super::service::{Options, Service, Step};
 use super::upload::Upload;
-use super::wire::{self, Budget, Intake, Limits, Method, Request};
+use super::wire::{self, BodyRule, Budget, Limits, Method, Request};
 use super::{admin, backup, consul, kv, links, openapi, prometheus};
 use crate::metrics::HttpRequests;
 use crate::state::{URL_LEN_MAX, is_reserved};
@@ -21,7 +21,7 @@ pub struct Route {
     pub(super) takes: Takes,
 }
 
-/// Who answers a request, given the variable part of its path as it was sent: not decoded.
+/// Who answers a request.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     /// Takes it whole.
@@ -30,8 +30,10 @@ pub(super) enum Handler {
     Upload(Begin),
 }
 
-type Whole = fn(&Service, &str, &Request) -> Step;
-type Begin = fn(&Service, &str, &wire::Head) -> Result<Box<dyn Upload>, Response>;
+/// See [`Route::whole`].
+pub type Whole = fn(&Service, &str, &Request) -> Step;
+/// See [`Route::upload`].
+pub type Begin = fn(&Service, &str, &wire::Head) -> Result<Box<dyn Upload>, Response>;
 
 /// What a node must have to answer; each needs what those before it need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,46 +49,37 @@ pub(super) enum Needs {
 use Method::{Delete, Get, Head, Post, Put};
 
 const fn always(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route {
-        path,
-        methods,
-        needs: Needs::Nothing,
-        handler: Handler::Whole(handler),
-        takes: Takes::Little,
-    }
+    Route::whole(path, methods, handler)
 }
 
 const fn member(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route {
-        path,
-        methods,
-        needs: Needs::Membership,
-        handler: Handler::Whole(handler),
-        takes: Takes::Little,
-    }
+    Route { needs: Needs::Membership, ..Route::whole(path, methods, handler) }
 }
 
 const fn state(path: &'static str, methods: &'static [Method], handler: Whole) -> Route {
-    Route {
-        path,
-        methods,
-        needs: Needs::State,
-        handler: Handler::Whole(handler),
-        takes: Takes::Little,
-    }
+    Route { needs: Needs::State, ..Route::whole(path, methods, handler) }
 }
 
 const fn upload(path: &'static str, methods: &'static [Method], begin: Begin) -> Route {
-    Route {
-        path,
-        methods,
-        needs: Needs::State,
-        handler: Handler::Upload(begin),
-        takes: Takes::Little,
-    }
+    Route { needs: Needs::State, ..Route::upload(path, methods, begin) }
 }
 
 impl Route {
+    /// A route that needs nothing and takes short bodies. The handler is given the variable part of the
+    /// path as it was sent: not decoded.
+    #[must_use]
+    pub const fn whole(path: &'static str, methods: &'static [Method], handler: Whole) -> Self {
+        let handler = Handler::Whole(handler);
+        Self { path, methods, needs: Needs::Nothing, handler, takes: Takes::Little }
+    }
+
+    /// The same for one that takes the body piece by piece, or refuses it by its head.
+    #[must_use]
+    pub const fn upload(path: &'static str, methods: &'static [Method], begin: Begin) -> Self {
+        let handler = Handler::Upload(begin);
+        Self { path, methods, needs: Needs::Nothing, handler, takes: Takes::Little }
+    }
+
     const fn taking(self, takes: Takes) -> Self {
         Self { takes, ..self }
     }
@@ -161,30 +154,30 @@ const TRANSACTION_MAX: usize = 4 * 1024 * 1024;
 /// What the fronts let a client send, by default.
 #[must_use]
 pub fn limits() -> Limits {
-    limits_of(&Options::default())
+    limits_of(ROUTES, &Options::default())
 }
 
-/// What the fronts let a client send.
-pub(super) fn limits_of(options: &Options) -> Limits {
+/// What the fronts let a client send, when these are the routes.
+pub(super) fn limits_of(table: &'static [Route], options: &Options) -> Limits {
     let Options { value_max, bodies_max, .. } = *options;
     Limits {
         head_max: Limits::HEAD_MAX,
         target_max: Limits::TARGET_MAX,
-        intake: Box::new(move |head| intake(head, value_max)),
+        body: Box::new(move |head| body_rule(table, head, value_max)),
         bodies: Budget::new(bodies_max),
     }
 }
 
-fn intake(head: &wire::Head, value_max: usize) -> Intake {
-    let Found::Route(number, _) = find(head.method, head.path()) else {
-        return Intake::Whole(LITTLE_MAX);
+fn body_rule(table: &[Route], head: &wire::Head, value_max: usize) -> BodyRule {
+    let Found::Route(number, _) = find(table, head.method, head.path()) else {
+        return BodyRule::Whole(LITTLE_MAX);
     };
-    let Route { handler, takes, .. } = ROUTES[number];
+    let Route { handler, takes, .. } = table[number];
     match (handler, takes) {
-        (Handler::Upload(_), _) => Intake::Pieces,
-        (Handler::Whole(_), Takes::Little) => Intake::Whole(LITTLE_MAX),
-        (Handler::Whole(_), Takes::Value) => Intake::Whole(value_max),
-        (Handler::Whole(_), Takes::Transaction) => Intake::Whole(TRANSACTION_MAX),
+        (Handler::Upload(_), _) => BodyRule::Pieces,
+        (Handler::Whole(_), Takes::Little) => BodyRule::Whole(LITTLE_MAX),
+        (Handler::Whole(_), Takes::Value) => BodyRule::Whole(value_max),
+        (Handler::Whole(_), Takes::Transaction) => BodyRule::Whole(TRANSACTION_MAX),
     }
 }
 
@@ -199,9 +192,9 @@ pub(super) enum Found<'a> {
     Nothing,
 }
 
-pub(super) fn find(method: Method, path: &str) -> Found<'_> {
+pub(super) fn find<'a>(table: &[Route], method: Method, path: &'a str) -> Found<'a> {
     let mut found = Found::Nothing;
-    for (number, route) in ROUTES.iter().enumerate() {
+    for (number, route) in table.iter().enumerate() {
         if let Some(part) = fits(route.path, path) {
             if route.methods.contains(&method) {
                 return Found::Route(number, part);
@@ -226,8 +219,8 @@ fn fits<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
 }
 
 /// The methods that a path takes, as the `Allow` header lists them.
-pub(super) fn allow(path: &str) -> String {
-    let takes = |method: &Method| matches!(find(*method, path), Found::Route(..));
+pub(super) fn allow(table: &[Route], path: &str) -> String {
+    let takes = |method: &Method| matches!(find(table, *method, path), Found::Route(..));
     let names: Vec<_> =
         [Get, Head, Put, Post, Delete].iter().filter(|it| takes(it)).map(|it| it.name()).collect();
     names.join(", ")

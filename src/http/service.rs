@@ -64,6 +64,7 @@ pub struct Service {
     pub(super) client: Client,
     pub(super) options: Options,
     pub(super) waiting: Arc<AtomicUsize>,
+    table: &'static [Route],
     streams: Arc<AtomicUsize>,
     limits: Arc<Limits>,
 }
@@ -72,8 +73,19 @@ impl Service {
     /// A service on top of a node.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
-        let limits = Arc::new(limits_of(&options));
-        Self { client, options, waiting: Arc::default(), streams: Arc::default(), limits }
+        Self::with_table(client, options, ROUTES)
+    }
+
+    /// A service that answers on other paths, for tests of what is common to all.
+    ///
+    /// # Panics
+    /// When the table is longer than [`ROUTES`]: its lines are counted as those.
+    #[must_use]
+    pub fn with_table(client: Client, options: Options, table: &'static [Route]) -> Self {
+        assert!(table.len() <= ROUTES.len(), "each line is counted");
+        let limits = Arc::new(limits_of(table, &options));
+        let (waiting, streams) = (Arc::default(), Arc::default());
+        Self { client, options, table, waiting, streams, limits }
     }
 
     /// The node.
@@ -103,9 +115,11 @@ impl Service {
     /// Answers a request, or says what must be asked first.
     #[must_use]
     pub fn call(&self, request: &Request) -> Step {
-        let (number, step) = match find(request.method, request.path()) {
-            Found::Route(number, part) => (number, self.dispatch(&ROUTES[number], part, request)),
-            Found::WrongMethod => (UNMATCHED, wrong_method(request)),
+        let (number, step) = match find(self.table, request.method, request.path()) {
+            Found::Route(number, part) => {
+                (number, self.dispatch(&self.table[number], part, request))
+            }
+            Found::WrongMethod => (UNMATCHED, self.wrong_method(request)),
             Found::Nothing => (UNMATCHED, not_found(request)),
         };
         self.finish(number, step)
@@ -116,10 +130,10 @@ impl Service {
     /// # Errors
     /// The answer, when the body is not wanted.
     pub(super) fn upload(&self, head: &Head) -> Result<Receiving, Response> {
-        let Found::Route(number, part) = find(head.method, head.path()) else {
+        let Found::Route(number, part) = find(self.table, head.method, head.path()) else {
             unreachable!("the table has said that its body comes in pieces")
         };
-        let Route { handler: Handler::Upload(begin), needs, .. } = ROUTES[number] else {
+        let Route { handler: Handler::Upload(begin), needs, .. } = self.table[number] else {
             unreachable!("the table has said that its body comes in pieces")
         };
         let begun = match lacks(needs, &self.client.status()) {
@@ -168,11 +182,11 @@ impl Service {
     #[must_use]
     pub fn refuse(&self, error: WireError, head: Option<&Head>) -> Response {
         let Some(head) = head else { return self.counted(MALFORMED, error.into()) };
-        let route = match find(head.method, head.path()) {
+        let route = match find(self.table, head.method, head.path()) {
             Found::Route(number, _) => number,
             Found::WrongMethod | Found::Nothing => UNMATCHED,
         };
-        let takes_value = ROUTES.get(route).is_some_and(|it| it.takes == Takes::Value);
+        let takes_value = self.table.get(route).is_some_and(|it| it.takes == Takes::Value);
         let response = match error {
             WireError::BodyTooLarge(max) if takes_value => refusal(
                 head,
@@ -236,6 +250,17 @@ impl Service {
         }
     }
 
+    fn wrong_method(&self, request: &Request) -> Step {
+        let path = request.path();
+        let detail = format!("this path takes {}", allow(self.table, path));
+        let response = if is_consul(path) {
+            Response::text(405, format!("{detail}\n"))
+        } else {
+            Problem::new(405, detail).into()
+        };
+        response.text_header("Allow", allow(self.table, path)).into()
+    }
+
     pub(super) fn finish(&self, number: usize, step: Step) -> Step {
         let routed = |resume| Resume { route: number, ..resume };
         match step {
@@ -259,7 +284,7 @@ impl Service {
             return response;
         }
         let why = "as many long answers are being sent as this node allows";
-        if ROUTES.get(number).is_some_and(|route| is_consul(route.path)) {
+        if self.table.get(number).is_some_and(|route| is_consul(route.path)) {
             consul::refusal(429, why)
         } else {
             problem(429, why)
@@ -305,17 +330,6 @@ pub(super) fn state_lost(status: &Status) -> Option<String> {
 /// Whether a path is Consul's, whose clients expect errors in plain text.
 fn is_consul(path: &str) -> bool {
     path.starts_with("/v1/")
-}
-
-fn wrong_method(request: &Request) -> Step {
-    let path = request.path();
-    let detail = format!("this path takes {}", allow(path));
-    let response = if is_consul(path) {
-        Response::text(405, format!("{detail}\n"))
-    } else {
-        Problem::new(405, detail).into()
-    };
-    response.text_header("Allow", allow(path)).into()
 }
 
 fn not_found(request: &Request) -> Step {

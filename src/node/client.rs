@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::RwLock;
 
-use super::restore::{Finish, RestoreError, Restores};
+use super::restore::{Finish, Restores};
 use super::{LeaderContact, ScrubStatus, Status};
 use crate::error::Failure;
 use crate::ids::Ticket;
@@ -34,7 +34,8 @@ pub enum Ask {
     Transfer(Option<u64>),
     /// Take this member out of the cluster.
     Remove(u64),
-    /// Restore the backup that was handed in, all of it; goes to the thread `restore`.
+    /// Restore the backup that was handed in, all of it; goes to the thread `restore`, and is answered
+    /// with [`Outcome::Done`] whatever became of it: see [`Upload::finish`](super::Upload::finish).
     Restore(Finish),
 }
 
@@ -61,8 +62,6 @@ pub enum Outcome {
     /// Rows have changed that a [`Watch`](crate::watch::Watch) is about. No answer to a request, but to
     /// its arming.
     Changed,
-    /// What became of a backup: the revision of the state that it is now.
-    Restored(Result<u64, RestoreError>),
     /// It failed.
     Failed(Failure),
 }

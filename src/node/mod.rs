@@ -49,7 +49,7 @@ pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
 pub use clock::Clock;
 pub use contact::LeaderContact;
-pub use restore::{Fed, Finish, RestoreError, Restores, Upload};
+pub use restore::{Fed, Finish, RestoreError, Restored, Restores, Upload};
 pub use run::run;
 pub use scrub_status::{ScrubEnd, ScrubReport, ScrubStatus, ScrubWake};
 pub use status::{DiskHealth, MemberStatus, Phase, Status};

@@ -146,8 +146,20 @@ struct Job {
 struct Feed {
     /// Who is told when there is room for a piece.
     waiting: Mutex<Option<Ticket>>,
-    /// Why no more is taken.
-    failed: Mutex<Option<RestoreError>>,
+    /// What came of it, as soon as that is known: the revision of the state that it is now.
+    result: Mutex<Option<Result<u64, RestoreError>>>,
+}
+
+/// Where what came of a backup can be looked up, when it is known.
+#[derive(Clone, Debug)]
+pub struct Restored(Arc<Feed>);
+
+impl Restored {
+    /// The revision of the state that the backup is now, or why it is not; none while nobody knows.
+    #[must_use]
+    pub fn result(&self) -> Option<Result<u64, RestoreError>> {
+        self.0.result.lock().clone()
+    }
 }
 
 /// A backup that is being handed in. Dropped before [`Upload::finish`], it is forgotten.
@@ -181,16 +193,16 @@ impl Upload {
             }
             Err(TrySendError::Full(bytes)) => Fed::Full(bytes),
             Err(TrySendError::Disconnected(_)) => {
-                let failed = self.feed.failed.lock().clone();
-                Fed::Failed(failed.unwrap_or_else(stopping))
+                let result = self.feed.result.lock().clone();
+                Fed::Failed(result.and_then(Result::err).unwrap_or_else(stopping))
             }
         }
     }
 
-    /// All bytes were handed in: what is to be asked to learn what came of it.
+    /// All bytes were handed in: what is to be asked now, and where to look when that is answered.
     #[must_use]
-    pub fn finish(self) -> Ask {
-        Ask::Restore(Finish { end: self.end })
+    pub fn finish(self) -> (Ask, Restored) {
+        (Ask::Restore(Finish { end: self.end }), Restored(self.feed))
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bowline::error::{Failure, Reason};
 use bowline::http::front::{FrontHandle, Patience, mio, tiny};
-use bowline::http::{Options, Service};
+use bowline::http::{Options, Route, Service};
 use bowline::ids::{ClusterId, WriteId};
 use bowline::membership::{Roster, RosterEntry, RosterStatus};
 use bowline::metrics::Metrics;
@@ -82,6 +82,13 @@ impl Node {
         mind.raise_version();
         mind.open_session();
         drop(mind);
+        node
+    }
+
+    /// A node that answers on other paths than the real one.
+    pub fn start_with_table(options: Options, table: &'static [Route]) -> Self {
+        let mut node = Self::start(options);
+        node.service = Service::with_table(node.service.client().clone(), options, table);
         node
     }
 
@@ -348,7 +355,7 @@ impl Api {
         Self::over(Node::start(options), front, patience)
     }
 
-    fn over(node: Node, front: Front, patience: Patience) -> Self {
+    pub fn over(node: Node, front: Front, patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let service = node.service.clone();
         let front = match front {
@@ -469,14 +476,52 @@ impl Wire {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new() };
-        if method != "HEAD" && ![100, 204, 304].contains(&status) {
-            let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
-            while self.buffer.len() < length {
-                assert!(self.fill(), "the body broke off");
+        if method == "HEAD" || matches!(status, 100 | 204 | 304) {
+            return answer;
+        }
+        if answer.header("Transfer-Encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk() {
+                answer.body.push_str(str::from_utf8(&chunk).unwrap());
             }
-            answer.body = String::from_utf8(self.buffer.drain(..length).collect()).unwrap();
+        } else {
+            let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
+            answer.body = String::from_utf8(self.take(length)).unwrap();
         }
         answer
+    }
+
+    /// The head of the next answer; the body is left for [`chunk`](Self::chunk) or [`rest`](Self::rest).
+    pub fn head(&mut self) -> Answer {
+        self.answer_to("HEAD")
+    }
+
+    /// The next chunk of an answer that is sent in chunks; `None` at its end.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(2).position(|it| it == b"\r\n") {
+                break at;
+            }
+            assert!(self.fill(), "the answer broke off");
+        };
+        let size = self.take(end + 2);
+        let size = usize::from_str_radix(str::from_utf8(&size[..end]).unwrap(), 16).unwrap();
+        let mut chunk = self.take(size + 2);
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        (size > 0).then_some(chunk)
+    }
+
+    /// All that comes until the connection ends, and whether it ended well.
+    pub fn rest(&mut self) -> (Vec<u8>, bool) {
+        let mut rest = std::mem::take(&mut self.buffer);
+        let ended = self.stream.read_to_end(&mut rest).is_ok();
+        (rest, ended)
+    }
+
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        while self.buffer.len() < length {
+            assert!(self.fill(), "the body broke off");
+        }
+        self.buffer.drain(..length).collect()
     }
 
     /// Waits for the server's end of the stream, and for nothing before it.
@@ -501,6 +546,15 @@ impl Wire {
     }
 }
 
+/// Waits until something is so, which nothing but time keeps from being so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "still not so: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Checks that an answer is a well-formed problem document with this status.
 pub fn problem(answer: &Answer, status: u16) -> serde_json::Value {
     assert_eq!(answer.status, status, "{answer:?}");
@@ -510,7 +564,7 @@ pub fn problem(answer: &Answer, status: u16) -> serde_json::Value {
     assert_eq!(json["status"], status);
     assert!(json["title"].is_string() && json["detail"].is_string());
     let retry_after = match status {
-        503 => Some("1"),
+        429 | 503 => Some("1"),
         507 => Some("10"),
         _ => None,
     };

@@ -36,11 +36,7 @@ use crate::storage::StoreError;
 pub(in crate::http) fn done(body: &'static str, completion: &Completion) -> Step {
     let response = match &completion.outcome {
         Outcome::Failed(failure) => failed(failure),
-        Outcome::Done
-        | Outcome::Readable
-        | Outcome::Written(_)
-        | Outcome::Changed
-        | Outcome::Restored(_) => {
+        Outcome::Done | Outcome::Readable | Outcome::Written(_) | Outcome::Changed => {
             let response = Response::text(200, body);
             Response { content_type: super::reply::JSON, ..response }
         }

@@ -22,7 +22,7 @@ use crate::http::reply::{Body, Problem, Response};
 use crate::http::service::Resume;
 use crate::http::stream::Piece;
 use crate::http::wire::{
-    Clock, Exchange, Framing, Head, Intake, Limits, Request, WireError, encode,
+    BodyRule, Clock, Exchange, Framing, Head, Limits, Request, WireError, encode,
 };
 use crate::http::{Service, Step};
 use crate::ids::Ticket;
@@ -213,10 +213,10 @@ fn translate(
         return Err((WireError::HeadTooLarge, None));
     }
     let head = Head::parse(bytes.as_bytes(), limits).map_err(|error| (error, None))?;
-    let max = match (limits.intake)(&head) {
-        Intake::Whole(max) => max,
+    let max = match (limits.body)(&head) {
+        BodyRule::Whole(max) => max,
         // Its handler says that this cannot be done here.
-        Intake::Pieces => return Ok(Request::new(head, Bytes::new())),
+        BodyRule::Pieces => return Ok(Request::new(head, Bytes::new())),
     };
     if matches!(head.framing, Framing::Length(length) if length > max as u64) {
         return Err((WireError::BodyTooLarge(max), Some(head)));

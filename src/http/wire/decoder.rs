@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::chunked::Chunked;
-use super::limits::{Intake, Lease, Limits};
+use super::limits::{BodyRule, Lease, Limits};
 use super::{Framing, Head, Request, WireError, is_token, line_end};
 
 /// Blank lines that are forgiven in front of a request line (RFC 9112, 2.2).
@@ -169,19 +169,19 @@ impl Decoder {
     /// Goes on behind a head.
     fn begin(&mut self, head: Head) -> Result<Option<Arrival>, WireError> {
         self.state = State::Head(HeadScan::default());
-        let intake = (self.limits.intake)(&head);
-        if head.framing == Framing::Length(0) && intake != Intake::Pieces {
+        let rule = (self.limits.body)(&head);
+        if head.framing == Framing::Length(0) && rule != BodyRule::Pieces {
             return Ok(Some(Arrival::Request(Request::new(head, Bytes::new()))));
         }
-        let body_max = match intake {
-            Intake::Whole(max) => max,
-            Intake::Pieces => usize::MAX,
+        let body_max = match rule {
+            BodyRule::Whole(max) => max,
+            BodyRule::Pieces => usize::MAX,
         };
         let Some(incoming) = Incoming::of(&head, body_max) else {
             self.state = State::Dead(Some(Box::new(head)));
             return Err(WireError::BodyTooLarge(body_max));
         };
-        if intake == Intake::Pieces {
+        if rule == BodyRule::Pieces {
             let streamed = Streamed { head: head.clone(), incoming, done: false };
             self.state = State::Upload(Box::new(streamed));
             return Ok(Some(Arrival::Upload(head)));

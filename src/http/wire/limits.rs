@@ -13,7 +13,7 @@ pub struct Limits {
     /// Bytes of a request target.
     pub target_max: usize,
     /// What to do with a body. Asked once per request, when its head is complete.
-    pub intake: Box<dyn Fn(&Head) -> Intake + Send + Sync>,
+    pub body: Box<dyn Fn(&Head) -> BodyRule + Send + Sync>,
     /// Memory for bodies that have arrived in part.
     pub bodies: Budget,
 }
@@ -35,7 +35,7 @@ impl fmt::Debug for Limits {
 
 /// How to take a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intake {
+pub enum BodyRule {
     /// As a whole, of so many bytes at most.
     Whole(usize),
     /// Piece by piece, as it arrives, however long.

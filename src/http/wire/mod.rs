@@ -21,7 +21,7 @@ pub use decoder::{Arrival, Decoder, Stage};
 pub(in crate::http) use encode::reason;
 pub use encode::{CONTINUE, Clock, Exchange, LAST_CHUNK, encode, has_body, push_chunk};
 pub use head::{Framing, Head};
-pub use limits::{Budget, Intake, Limits};
+pub use limits::{BodyRule, Budget, Limits};
 
 /// Request methods that some route may take; all others are [`Method::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

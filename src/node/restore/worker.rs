@@ -106,7 +106,7 @@ impl Worker {
         let file = Id128::random();
         let received = self.receive(file, &pieces, &feed);
         if let Err(error) = &received {
-            *feed.failed.lock() = Some(error.clone());
+            *feed.result.lock() = Some(Err(error.clone()));
         }
         drop(pieces);
         self.wake(&feed);
@@ -128,7 +128,8 @@ impl Worker {
                 Ok(revision) => log::info!("a backup is restored, at revision {revision}"),
                 Err(error) => log::warn!("a backup was not restored: {error}"),
             }
-            self.tell(ticket, Outcome::Restored(result));
+            *feed.result.lock() = Some(result);
+            self.tell(ticket, Outcome::Done);
         }
     }
 
@@ -141,8 +142,7 @@ impl Worker {
     fn wake(&self, feed: &Feed) {
         let waiting = feed.waiting.lock().take();
         if let Some(ticket) = waiting {
-            let completion = Completion { ticket, index: 0, outcome: Outcome::Changed };
-            self.thread.client.completions.deliver(vec![completion]);
+            self.tell(ticket, Outcome::Changed);
         }
     }
 
