@@ -14,7 +14,8 @@ use bowline::http::wire::{Method, Request};
 use bowline::http::work::{Task, Worked};
 use bowline::http::{Options, Route, Service, Step};
 use bowline::node::{Ask, Completion, Outcome};
-use bowline::watch::{Changes, Topic, Watch};
+use bowline::state::Changes;
+use bowline::watch::{Topic, Watch};
 use bytes::Bytes;
 use http_support::{Api, Front, Mood, Node, problem, until};
 

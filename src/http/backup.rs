@@ -18,7 +18,9 @@ use super::upload::{Took, Upload};
 use super::wire::{Head, Request};
 use crate::error::Certainty;
 use crate::ids::Ticket;
-use crate::node::{self, Ask, Backup, Completion, DiskHealth, Fed, Outcome, RestoreError, Restored};
+use crate::node::{
+    self, Ask, Backup, Completion, DiskHealth, Fed, Outcome, RestoreError, Restored,
+};
 use crate::state::Summary;
 
 /// How long the cluster may take to restore a backup that has arrived: it goes to every member, who

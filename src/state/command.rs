@@ -1,4 +1,4 @@
-//! Commands and replies.
+//! Commands: what can be done to the state, and the bytes that say it.
 //!
 //! A command is what a log entry carries: the same bytes on every node, for ever. Four bytes of
 //! header, little-endian (kind, then version, each a `u16`), stand before a MessagePack body whose
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::VERSION;
-use super::kv::{KEY_LEN_MAX, KvReply, NewSession, OPS_MAX, Op, Session, SessionId};
+use super::kv::{KEY_LEN_MAX, NewSession, OPS_MAX, Op, SessionId};
 use super::restore::Restore;
 
 /// What can be done to the state.
@@ -73,63 +73,6 @@ pub enum Command {
 
 /// Bytes of the longest key that a client may put a write under.
 pub const ONCE_KEY_LEN_MAX: usize = 255;
-
-/// What a command says when it is applied: the same on every node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// The session's id.
-    Session(u64),
-    /// The link's key, and whether this command made it.
-    Link {
-        /// The short key.
-        key: String,
-        /// False when the URL stood already.
-        created: bool,
-    },
-    /// The write session is not known (any more): not applied.
-    UnknownSession,
-    /// The command's number is below the session's floor, or this is a late copy of a registration
-    /// that a newer one of the node has replaced: nobody waits for it, not applied.
-    Stale,
-    /// The client's key is known: this is what was said when it was used first. Nothing was done.
-    Replayed(Box<Reply>),
-    /// The client's key was used for another request: not applied.
-    KeyReused,
-    /// The digest of the whole state as of this entry.
-    Digest(u128),
-    /// What came of operations on keys.
-    Kv(KvReply),
-    /// The session is open.
-    SessionOpened {
-        /// Its id.
-        id: SessionId,
-        /// The revision that opened it.
-        revision: u64,
-    },
-    /// The session is not there any more.
-    SessionDestroyed {
-        /// Whether it was.
-        existed: bool,
-        /// The store's revision now.
-        revision: u64,
-    },
-    /// The session as it stands, now that it lives on; none when it is not there.
-    SessionRenewed(Option<Session>),
-    /// What was due has ended.
-    Expired {
-        /// So many things: sessions, keys, delays of locks.
-        count: u64,
-    },
-    /// The version that the cluster goes by.
-    Version(u32),
-    /// The rows are those of the backup.
-    Restored {
-        /// The store's revision now, above every one that this cluster or the backup had.
-        revision: u64,
-    },
-    /// The restore came too late: not applied.
-    RestoreLate,
-}
 
 /// These bytes are no command that this program could apply. The node that meets them in its log
 /// must stop; the node that is handed them by a client or a peer must refuse them.

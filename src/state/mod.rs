@@ -5,7 +5,7 @@
 //! randomness, no Raft and no HTTP: time and position come with each entry as [`At`], and rows live
 //! behind [`Table`]. [`State::apply_command`] is the whole story; the files around it are
 //!
-//! - [`command`](Command): the bytes of a command, and what it replies;
+//! - [`command`](Command): the bytes of a command; [`reply`](Reply): what it says;
 //! - [`links`](Link): which key a URL gets; [`url`](check_url): what may be shortened at all;
 //! - [`writes`](Writes): the table by which a write that a node sends twice is done once;
 //! - [`once`](OnceQueue): the same for a write that its client sends twice, under a key of its own;
@@ -29,6 +29,7 @@ mod ledger;
 mod links;
 mod meta;
 mod once;
+mod reply;
 mod restore;
 mod standing;
 mod url;
@@ -39,11 +40,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 pub use changes::Changes;
-pub use command::{Command, CommandError, ONCE_KEY_LEN_MAX, Reply};
+pub use command::{Command, CommandError, ONCE_KEY_LEN_MAX};
 pub use digest::{Digest, rows_digest};
 pub use links::{KEY_LEN_MAX, KEY_LEN_MIN, Link, RESERVED, is_key, is_reserved, lookup};
 pub use meta::{Meta, MetaError, Summary};
 pub use once::{Limits as OnceLimits, Queue as OnceQueue};
+pub use reply::Reply;
 pub use restore::Restore;
 pub use standing::Standing;
 pub use url::{URL_LEN_MAX, UrlError, check_url};

@@ -15,8 +15,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::command::Reply;
 use super::meta::{Meta, Summary};
+use super::reply::Reply;
 use super::standing::Standing;
 use super::writes::Writes;
 use super::{At, Changes, State};

@@ -1,13 +1,14 @@
-//! The state machine as a whole, and the bytes that must decode for ever.
+//! The state machine as a whole.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::ids::Id128;
-use crate::storage::{MemoryStore, Rows};
+use crate::storage::MemoryStore;
+
+mod formats;
 
 const CLUSTER: ClusterId = Id128([7; 16]);
 
@@ -312,106 +313,4 @@ proptest! {
         }
         prop_assert_eq!(state.computed_rows_digest(), Ok(state.summary().rows_digest));
     }
-}
-
-/// The bytes in `tests/data/v1/<name>`, which are what this version writes. Version 1 never changes:
-/// a test that fails here has found a change that would make old logs unreadable. With
-/// `BOWLINE_WRITE_V1=1` a file that does not exist yet is written; none is ever overwritten.
-fn v1(name: &str, written_now: &[u8]) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
-    if !path.exists() && std::env::var_os("BOWLINE_WRITE_V1").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, written_now).unwrap();
-    }
-    let bytes = v1_as_it_stands(name);
-    assert_eq!(bytes, written_now, "{name} is written differently now");
-    bytes
-}
-
-/// The bytes in `tests/data/v1/<name>`, which newer programs of this version write with more in them.
-fn v1_as_it_stands(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-#[test]
-fn v1_commands_decode() {
-    for (name, command) in [
-        (
-            "command-register-session.bin",
-            Command::RegisterSession { node: 0x0102_0304, nonce: 0x1122_3344_5566_7788 },
-        ),
-        ("command-create-link.bin", Command::CreateLink { url: "https://example.com/".into() }),
-        (
-            "command-once.bin",
-            Command::Once {
-                key: "8e03978e-40d5".into(),
-                hash: [0xab; 32],
-                command: Box::new(Command::CreateLink { url: "https://example.com/".into() }),
-            },
-        ),
-        ("command-take-digest.bin", Command::TakeDigest),
-    ] {
-        let bytes = v1(name, &command.encode());
-        assert_eq!(Command::decode(&bytes), Ok(command));
-    }
-}
-
-#[test]
-fn v1_replies_decode() {
-    for (name, reply) in [
-        ("reply-session.bin", Reply::Session(300)),
-        ("reply-link.bin", link("DxFdsGK3", true)),
-        ("reply-unknown-session.bin", Reply::UnknownSession),
-        ("reply-stale.bin", Reply::Stale),
-        ("reply-replayed.bin", Reply::Replayed(Box::new(link("DxFdsGK3", true)))),
-        ("reply-key-reused.bin", Reply::KeyReused),
-        ("reply-digest.bin", Reply::Digest(u128::from_be_bytes(*b"0123456789abcdef"))),
-    ] {
-        let bytes = v1(name, &rmp_serde::to_vec(&reply).unwrap());
-        assert_eq!(rmp_serde::from_slice::<Reply>(&bytes).unwrap(), reply);
-    }
-}
-
-#[test]
-fn v1_rows_decode() {
-    for (name, link) in [
-        ("row-link-shared.bin", Link::Live("https://example.com/".into())),
-        ("row-link-gone.bin", Link::Gone),
-    ] {
-        let row = v1(name, &links::encode(&link, at(5)));
-        let mut rows = MemoryStore::default();
-        rows.put(b"\x01\0\0\0\0DxFdsGK3", row.into());
-        assert_eq!(lookup(&rows, "DxFdsGK3"), Ok(Some(link)));
-    }
-}
-
-#[test]
-fn v1_rows_of_keys_decode() {
-    let state = example_state_with_a_key();
-    let key_row = row_key(table::ONCE, b"a key");
-    let place_row = row_key(table::ONCE_ORDER, &0u64.to_be_bytes());
-    let mut rows = MemoryStore::default();
-    for (name, key) in [("row-once.bin", &key_row), ("row-once-order.bin", &place_row)] {
-        let row = state.table().get(key).unwrap().unwrap();
-        rows.put(key, v1(name, &row).into());
-    }
-    let kept = once::find(&rows, "a key", 1008, OnceLimits::DEFAULT).unwrap().unwrap();
-    assert_eq!(kept.answer(&[1; 32]), Reply::Replayed(Box::new(link("gZjRusQK", true))));
-}
-
-#[test]
-fn v1_meta_decodes() {
-    let meta = example_meta();
-    let bytes = v1("state-meta-once.bin", &meta.encode());
-    assert_eq!(Meta::decode(&bytes), Ok(meta));
-    let summary = Summary::decode(&bytes).unwrap();
-    assert_eq!((summary.applied, summary.links, summary.cluster), (8, 2, CLUSTER));
-}
-
-/// Written before clients could put writes under keys.
-#[test]
-fn v1_meta_without_keys_decodes() {
-    let bytes = v1_as_it_stands("state-meta.bin");
-    assert_eq!(Meta::decode(&bytes), Ok(example_state().meta));
 }

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Reply;
 use super::digest::Digest;
+use super::reply::Reply;
 use super::table;
 use crate::ids::WriteId;
 

@@ -20,7 +20,7 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Command, State, VERSION_KV};
+use bowline::state::{At, Command, Standing, State, VERSION_KV};
 use bowline::storage::Store;
 use bowline::watch::Watches;
 use bytes::Bytes;
@@ -73,11 +73,18 @@ struct Mind {
     /// What was asked for besides writes and reads.
     pub log: Vec<String>,
     seq: u64,
+    /// Time that has passed without anything being written.
+    passed_ms: u64,
 }
 
 impl Node {
     pub fn start(options: Options) -> Self {
-        let node = Self::start_unborn(options);
+        Self::start_with_watches(options, 10_000)
+    }
+
+    /// A node on which only so many clients may wait for changes.
+    pub fn start_with_watches(options: Options, watches_max: usize) -> Self {
+        let node = Self::unborn(options, watches_max);
         let mut mind = node.mind.lock();
         mind.raise_version();
         mind.open_session();
@@ -94,6 +101,10 @@ impl Node {
 
     /// A node that has applied nothing yet.
     pub fn start_unborn(options: Options) -> Self {
+        Self::unborn(options, 10_000)
+    }
+
+    fn unborn(options: Options, watches_max: usize) -> Self {
         let (sender, requests) = crossbeam_channel::bounded(1024);
         let (store, views) = Store::in_memory();
         let status = Arc::new(RwLock::new(Arc::new(status_of_three())));
@@ -101,7 +112,7 @@ impl Node {
         roster.publish(roster_of_three(), Bytes::new());
         let completions = Completions::default();
         let metrics = Arc::new(Metrics::default());
-        let watches = Watches::new(completions.clone(), 10_000, Arc::clone(&metrics));
+        let watches = Watches::new(completions.clone(), watches_max, Arc::clone(&metrics));
         let client = Client::new(
             sender,
             views,
@@ -120,6 +131,7 @@ impl Node {
             kept: Vec::new(),
             log: Vec::new(),
             seq: 0,
+            passed_ms: 0,
         };
         let mind = Arc::new(Mutex::new(mind));
         let service = Service::new(client, options);
@@ -172,6 +184,28 @@ impl Node {
     /// What was asked for besides writes and reads.
     pub fn log(&self) -> Vec<String> {
         self.mind.lock().log.clone()
+    }
+
+    /// Does a command on this node, behind the back of HTTP.
+    pub fn command(&self, command: &Command) -> bowline::state::Reply {
+        self.mind.lock().apply(&command.encode())
+    }
+
+    /// Lets so much time pass, and what is due end.
+    pub fn pass(&self, ms: u64) {
+        self.mind.lock().pass(ms);
+    }
+
+    /// The state's standing.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.mind.lock().state.meta())
+    }
+
+    /// Waits until so many clients wait for changes.
+    pub fn wait_until_watched(&self, count: usize) {
+        while self.service.client().watches.len() != count {
+            std::thread::yield_now();
+        }
     }
 
     pub fn applied(&self) -> u64 {
@@ -262,6 +296,17 @@ impl Mind {
         self.step(WriteId { session: 0, seq: 0, floor: 0 }, &command);
     }
 
+    fn pass(&mut self, ms: u64) {
+        self.passed_ms += ms;
+        while self.state.next_expiry().is_some_and(|at| at <= self.next_clock_ms()) {
+            self.step(WriteId { session: 0, seq: 0, floor: 0 }, &Command::Expire.encode());
+        }
+    }
+
+    fn next_clock_ms(&self) -> u64 {
+        (self.state.summary().applied + 1) * 10 + self.passed_ms
+    }
+
     fn open_session(&mut self) {
         let command = Command::RegisterSession { node: 1, nonce: 7 }.encode();
         self.step(WriteId { session: 0, seq: 7, floor: 0 }, &command);
@@ -274,7 +319,7 @@ impl Mind {
 
     fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
         let index = self.state.summary().applied + 1;
-        let at = At { index, term: 3, clock_ms: index * 10, wall_ms: 0 };
+        let at = At { index, term: 3, clock_ms: self.next_clock_ms(), wall_ms: 0 };
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);
@@ -404,7 +449,10 @@ pub struct Wire {
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    /// The body as text, with replacements where it is none.
     pub body: String,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -437,13 +485,22 @@ impl Wire {
     }
 
     pub fn ask_with(&mut self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+        self.ask_bytes(method, target, headers, body.as_bytes())
+    }
+
+    pub fn ask_bytes(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
+        self.start(method, target, headers, body);
+        self.answer_to(method)
+    }
+
+    /// Sends a request whose answer will be asked for later.
+    pub fn start(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) {
         let length = match body.len() {
             0 => String::new(),
             length => format!("Content-Length: {length}\r\n"),
         };
         let lines = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{headers}{length}");
-        self.send(format!("{lines}\r\n{body}"));
-        self.answer_to(method)
+        self.send([format!("{lines}\r\n").as_bytes(), body].concat());
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -475,18 +532,18 @@ impl Wire {
             .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line}")))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut answer = Answer { status, headers, body: String::new() };
+        let mut answer = Answer { status, headers, body: String::new(), bytes: Vec::new() };
         if method == "HEAD" || matches!(status, 100 | 204 | 304) {
             return answer;
         }
         if answer.header("Transfer-Encoding") == Some("chunked") {
             while let Some(chunk) = self.chunk() {
-                answer.body.push_str(str::from_utf8(&chunk).unwrap());
+                answer.bytes.extend(chunk);
             }
         } else {
-            let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
-            answer.body = String::from_utf8(self.take(length)).unwrap();
+            answer.bytes = self.take(answer.header("Content-Length").unwrap().parse().unwrap());
         }
+        answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         answer
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::cluster::{Member, RAFT_PROTOCOL, member};
-use super::options::DATACENTER;
+use super::options::{DATACENTER, check_datacenter};
 use super::{json, refusal};
 use crate::http::query;
 use crate::http::reply::Response;
@@ -163,6 +163,9 @@ struct Server<'a> {
 
 /// `GET /v1/operator/autopilot/health`: 200 when all is well, and 429 when not.
 pub(in crate::http) fn health(service: &Service, _: &str, request: &Request) -> Step {
+    if let Err(refusal) = check_datacenter(request.query()) {
+        return refusal.into();
+    }
     let status = service.client.status();
     let roster = service.client.roster.current();
     let servers: Vec<_> = status
@@ -234,6 +237,9 @@ struct Autopilot {
 
 /// `GET /v1/operator/autopilot/configuration`: nothing of it can be changed.
 pub(in crate::http) fn autopilot(_: &Service, _: &str, request: &Request) -> Step {
+    if let Err(refusal) = check_datacenter(request.query()) {
+        return refusal.into();
+    }
     let body = Autopilot {
         cleanup_dead_servers: false,
         min_quorum: 0,

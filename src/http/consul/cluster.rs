@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::options::check_datacenter;
+use super::reading::NEVER_MS;
 use super::{json, refusal};
 use crate::http::query;
 use crate::http::reply::Value;
@@ -88,12 +90,18 @@ fn split_address(address: &str) -> (&str, u16) {
 
 /// `GET /v1/status/leader`: the leader's peer address, empty when there is none.
 pub(in crate::http) fn leader(service: &Service, _: &str, request: &Request) -> Step {
+    if let Err(refusal) = check_datacenter(request.query()) {
+        return refusal.into();
+    }
     let status = service.client.status();
     json(&status.leader_member().map_or("", |member| &member.peer), request).into()
 }
 
 /// `GET /v1/status/peers`: the peer addresses of the configuration.
 pub(in crate::http) fn peers(service: &Service, _: &str, request: &Request) -> Step {
+    if let Err(refusal) = check_datacenter(request.query()) {
+        return refusal.into();
+    }
     let status = service.client.status();
     let peers: Vec<_> = status.members.iter().map(|member| &member.peer).collect();
     json(&peers, request).into()
@@ -122,6 +130,9 @@ struct Server<'a> {
 
 /// `GET /v1/operator/raft/configuration`: who votes.
 pub(in crate::http) fn configuration(service: &Service, _: &str, request: &Request) -> Step {
+    if let Err(refusal) = check_datacenter(request.query()) {
+        return refusal.into();
+    }
     let status = service.client.status();
     let servers = status.members.iter().map(|member| Server {
         id: member.id.to_string(),
@@ -135,15 +146,20 @@ pub(in crate::http) fn configuration(service: &Service, _: &str, request: &Reque
     let body = Configuration { servers: servers.collect(), index: status.configuration_index };
     let leads = status.leader == Some(status.id);
     let known = if status.leader.is_some() { "true" } else { "false" };
-    let response = json(&body, request)
+    let contact = service.client.leader_contact_ms().min(NEVER_MS);
+    json(&body, request)
         .header("X-Consul-Index", Value::Number(status.configuration_index.max(1)))
         .with("X-Consul-KnownLeader", known)
-        .with("X-Consul-Effective-Consistency", if leads { "leader" } else { "stale" });
-    if leads { response.with("X-Consul-LastContact", "0").into() } else { response.into() }
+        .header("X-Consul-LastContact", Value::Number(if leads { 0 } else { contact }))
+        .with("X-Consul-Effective-Consistency", if leads { "leader" } else { "stale" })
+        .into()
 }
 
 /// `PUT /v1/operator/raft/transfer-leader`: hands leadership over, to `?id=` or to the best.
 pub(in crate::http) fn transfer(service: &Service, _: &str, request: &Request) -> Step {
+    if let Err(refusal) = check_datacenter(request.query()) {
+        return refusal.into();
+    }
     let target = match query::value(request.query(), "id") {
         None => None,
         Some(id) => match id.parse() {
@@ -157,6 +173,9 @@ pub(in crate::http) fn transfer(service: &Service, _: &str, request: &Request) -
 
 /// `DELETE /v1/operator/raft/peer`: takes the member `?id=` or `?address=` out of the cluster.
 pub(in crate::http) fn remove_peer(service: &Service, _: &str, request: &Request) -> Step {
+    if let Err(refusal) = check_datacenter(request.query()) {
+        return refusal.into();
+    }
     let id = query::value(request.query(), "id");
     let address = query::value(request.query(), "address");
     let status = service.client.status();

@@ -23,7 +23,7 @@ use crate::storage::StoreError;
 use crate::watch::{Topic, Watch};
 
 /// What `X-Consul-LastContact` says of a leader that was never heard of: Go's longest duration.
-const NEVER_MS: u64 = 9_223_372_036_854;
+pub(super) const NEVER_MS: u64 = 9_223_372_036_854;
 
 /// Something that is read.
 pub(super) trait Query: Send {

@@ -60,7 +60,7 @@ pub(super) struct SessionShape<'a> {
     behavior: &'static str,
     #[serde(rename = "TTL")]
     ttl: String,
-    node_checks: Option<&'a [String]>,
+    node_checks: &'a [String],
     service_checks: Option<Vec<ServiceCheck<'a>>>,
     create_index: u64,
     modify_index: u64,
@@ -93,7 +93,7 @@ impl<'a> SessionShape<'a> {
                 Some(ms) if ms % 1000 == 0 => format!("{}s", ms / 1000),
                 Some(ms) => format!("{ms}ms"),
             },
-            node_checks: Some(&new.node_checks[..]).filter(|it| !it.is_empty()),
+            node_checks: &new.node_checks,
             service_checks: Some(checks.collect::<Vec<_>>()).filter(|it| !it.is_empty()),
             create_index: session.create,
             modify_index: session.modify,
@@ -194,7 +194,7 @@ mod tests {
         session.new.service_checks = vec![("web".into(), String::new())];
         let text = text(&SessionShape::of(&session));
         assert!(text.contains(
-            "\"Behavior\":\"delete\",\"TTL\":\"\",\"NodeChecks\":null,\
+            "\"Behavior\":\"delete\",\"TTL\":\"\",\"NodeChecks\":[],\
              \"ServiceChecks\":[{\"ID\":\"web\",\"Namespace\":\"\"}]"
         ));
     }

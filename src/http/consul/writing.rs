@@ -19,7 +19,7 @@ pub(super) fn write(
     tell: impl FnOnce(Reply) -> Response + Send + 'static,
 ) -> Step {
     if !speaks_kv(service) {
-        let why = "a member of the cluster still runs a version that knows no key-value store";
+        let why = "a member still runs an older version, which has no key-value store";
         return refusal(503, why).into();
     }
     let command = command.encode();

@@ -32,11 +32,11 @@ pub struct Counters {
     /// Number of sessions.
     pub open_sessions: u64,
     /// Number of the oldest mark of a removed key; that of the next when there are none.
-    pub(super) oldest_mark: u64,
+    pub(in crate::state) oldest_mark: u64,
     /// Number that the next mark gets.
-    pub(super) next_mark: u64,
+    pub(in crate::state) next_mark: u64,
     /// Marks below this number are to be forgotten.
-    pub(super) keep_marks_from: u64,
+    pub(in crate::state) keep_marks_from: u64,
 }
 
 impl Default for Counters {

@@ -104,13 +104,16 @@ pub fn scan_tombstones(
     })
 }
 
+/// Sees a row's key and value, and says whether to go on.
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError> + 'a;
+
 /// Hands the rows whose keys begin with a prefix, and come after `after` if that is given, to `visit`,
 /// until it says false or fails.
 fn scan_decoded(
     rows: &(impl Rows + ?Sized),
     prefix: &[u8],
     after: Option<Vec<u8>>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     // The next row key there can be.
     let after = after.map(|mut after| {
@@ -126,7 +129,7 @@ pub(super) fn scan_range(
     rows: &(impl Rows + ?Sized),
     from: &[u8],
     to: &[u8],
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     let mut failed = None;
     rows.scan(from, Some(to), &mut |key, row| match visit(key, row) {
