@@ -215,7 +215,7 @@ fn listings_come_in_three_forms(front: Front) {
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     assert_eq!(json(&list("?prefix=a", "").1), json!([]));
     assert_eq!(list("?prefix=a&format=jsonl", "").1, "");
-    for (key, value) in [("a/1", "one"), ("a/2?flags=3", ""), ("a/%ff", "x"), ("b c%0a", "y")] {
+    for (key, value) in [("a/1", "one"), ("a/2?flags=3", ""), ("a/%ff", "x"), ("b%20c%0a", "y")] {
         set(&api, key, value);
     }
     let (kind, all) = list("", "");
@@ -516,7 +516,7 @@ fn who_comes_back_misses_nothing_and_hears_nothing_twice() {
     }
     let mut events = Events::watch(&api, &format!("/w/goes?watch&index={last}"), "");
     assert_eq!(events.key().0, "delete");
-    let mut events = Events::watch(&api, "/w/stays?watch&index=1", "");
+    let mut events = Events::watch(&api, "/w/stays?watch&index=0", "");
     assert_eq!(events.next().0, "put");
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::VERSION;
 use super::kv::{KEY_LEN_MAX, NewSession, OPS_MAX, Op, SessionId};
 use super::restore::Restore;
+use crate::storage::KEY_BYTES_MAX;
 
 /// What can be done to the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -281,6 +282,7 @@ impl Command {
 /// Longer than any row's name could hold with what else stands in it. How long keys may really be is
 /// for the node that takes a write to say ([`KEY_LEN_MAX`]).
 const KEY_LEN_EVER: usize = 8 * KEY_LEN_MAX;
+const _: () = assert!(KEY_LEN_EVER + 64 < KEY_BYTES_MAX, "the longest key fits into every row");
 
 fn check_ops(ops: &[Op]) -> Result<(), CommandError> {
     let malformed = |why: &str| Err(CommandError::Malformed(why.into()));
@@ -325,103 +327,4 @@ fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, CommandError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn any_write() -> impl Strategy<Value = Command> {
-        any::<Vec<u8>>().prop_map(|url| Command::CreateLink { url: url.into() })
-    }
-
-    fn any_command() -> impl Strategy<Value = Command> {
-        let once = |(key, hash, command)| Command::Once { key, hash, command: Box::new(command) };
-        prop_oneof![
-            any::<(u64, u64)>().prop_map(|(node, nonce)| Command::RegisterSession { node, nonce }),
-            any_write(),
-            ("[!-~]{1,255}", any::<[u8; 32]>(), any_write()).prop_map(once),
-            Just(Command::TakeDigest),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_command_survives_its_bytes(command in any_command()) {
-            prop_assert_eq!(Command::decode(&command.encode()), Ok(command));
-        }
-
-        #[test]
-        fn random_bytes_never_panic(bytes in any::<Vec<u8>>()) {
-            let _ = Command::decode(&bytes);
-        }
-
-        #[test]
-        fn random_bodies_never_panic(kind in 1u8..=11, body in any::<Vec<u8>>()) {
-            let _ = Command::decode(&[&[kind, 0, 1, 0], &body[..]].concat());
-        }
-
-        #[test]
-        fn every_truncation_is_refused(command in any_command()) {
-            let bytes = command.encode();
-            for len in 0..bytes.len() {
-                prop_assert!(Command::decode(&bytes[..len]).is_err());
-            }
-        }
-    }
-
-    #[test]
-    fn an_unknown_kind_or_version_asks_for_an_upgrade() {
-        for header in [[99, 0, 1, 0], [2, 0, 2, 0], [0, 0, 0, 0]] {
-            let error = Command::decode(&header).unwrap_err();
-            assert!(matches!(error, CommandError::Unknown { .. }));
-            assert!(error.to_string().contains("upgrade this node"), "{error}");
-        }
-    }
-
-    fn once(key: &str, command: Command) -> Bytes {
-        Command::Once { key: key.into(), hash: [7; 32], command: Box::new(command) }.encode()
-    }
-
-    #[test]
-    fn only_a_write_stands_under_a_key_and_only_under_one() {
-        let link = || Command::CreateLink { url: "http://a/".into() };
-        assert!(Command::decode(&once("k", link())).is_ok());
-        assert!(Command::decode(&once(&"k".repeat(ONCE_KEY_LEN_MAX), link())).is_ok());
-        let twice = Command::decode(&once("k", link())).unwrap();
-        for (key, inner) in [
-            (String::new(), link()),
-            ("k".repeat(ONCE_KEY_LEN_MAX + 1), link()),
-            ("k".into(), twice),
-            ("k".into(), Command::TakeDigest),
-            ("k".into(), Command::RegisterSession { node: 1, nonce: 2 }),
-        ] {
-            let error = Command::decode(&once(&key, inner)).unwrap_err();
-            assert!(matches!(error, CommandError::Malformed(_)), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_write_under_a_key_asks_for_an_upgrade() {
-        let body =
-            OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: "\x63\0\x01\0".into() };
-        let error = Command::decode(&with_header(ONCE, &body)).unwrap_err();
-        assert_eq!(error, CommandError::Unknown { kind: 99, version: 1 });
-    }
-
-    #[test]
-    fn keys_around_keys_do_not_eat_up_the_stack() {
-        let mut bytes = Command::CreateLink { url: "http://a/".into() }.encode();
-        for _ in 0..1_000 {
-            let body = OnceV1 { key: "k".into(), hash: vec![7; 32].into(), command: bytes };
-            bytes = with_header(ONCE, &body);
-        }
-        assert!(matches!(Command::decode(&bytes), Err(CommandError::Malformed(_))));
-    }
-
-    #[test]
-    fn trailing_bytes_are_refused() {
-        let mut bytes = Command::RegisterSession { node: 1, nonce: 2 }.encode().to_vec();
-        bytes.push(0);
-        assert!(matches!(Command::decode(&bytes), Err(CommandError::Malformed(_))));
-    }
-}
+mod tests;

@@ -324,6 +324,29 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_cannot_be_are_damage() {
+        let with = |change: fn(&mut Counters)| {
+            let mut meta = example_meta();
+            change(&mut meta.kv);
+            Meta::decode(&meta.encode()).map(|decoded| assert_eq!(decoded, meta))
+        };
+        assert_eq!(with(|kv| kv.last = 2), Ok(()));
+        assert_eq!(with(|kv| (kv.next_mark, kv.keep_marks_from) = (2, 1)), Ok(()));
+        let damaged = Err(MetaError::Damaged("counters of the key-value store"));
+        let wrong: [fn(&mut Counters); 6] = [
+            |kv| kv.last = 3,
+            |kv| kv.sessions = 3,
+            |kv| kv.restored = 3,
+            |kv| kv.reaped = 3,
+            |kv| kv.keep_marks_from = 1,
+            |kv| (kv.next_mark, kv.keep_marks_from, kv.oldest_mark) = (2, 1, 2),
+        ];
+        for change in wrong {
+            assert_eq!(with(change), damaged);
+        }
+    }
+
+    #[test]
     fn foreign_and_newer_bytes_are_told_apart() {
         assert_eq!(Summary::decode(b"something else"), Err(MetaError::Foreign));
         let mut newer = example_meta().encode().to_vec();

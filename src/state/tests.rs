@@ -163,7 +163,7 @@ fn taking_the_digest_changes_nothing_and_sees_everything() {
         other.apply_command(at(index), none, &take).unwrap()
     };
     assert_eq!(digest(|_| {}), reply);
-    let changes: [Change; 10] = [
+    let changes: [Change; 13] = [
         |state| state.apply_noop(at(9)),
         |state| state.meta.summary.revision += 1,
         |state| state.meta.summary.links += 1,
@@ -172,6 +172,9 @@ fn taking_the_digest_changes_nothing_and_sees_everything() {
         |state| state.meta.once.first += 1,
         |state| state.meta.once.next += 1,
         |state| state.meta.once.oldest_ms += 1,
+        |state| state.meta.kv.reaped += 1,
+        |state| state.meta.kv.clock_offset_ms -= 1,
+        |state| state.meta.kv.next_mark += 1,
         |state| state.meta.configuration_index += 1,
         |state| state.meta.configuration = "three nodes".into(),
     ];
@@ -313,4 +316,35 @@ proptest! {
         }
         prop_assert_eq!(state.computed_rows_digest(), Ok(state.summary().rows_digest));
     }
+}
+
+#[test]
+fn the_clusters_version_rises_and_is_never_more_than_is_known() {
+    let raise = |version| Command::RaiseVersion { version }.encode();
+    let none = id(0, 0, 0);
+    let mut state = example_state();
+    assert_eq!(state.summary().cluster_version, 1);
+    for (index, version) in [(8, 2), (9, 1), (10, 2)] {
+        let said = state.apply_command(at(index), none, &raise(version));
+        assert_eq!(said, Ok(Reply::Version(2)), "and it never sinks");
+    }
+    assert_eq!((state.summary().cluster_version, VERSION), (2, 2));
+    let error = state.apply_command(at(11), none, &raise(3)).unwrap_err();
+    assert_eq!(error, ApplyError::Command(CommandError::Newer(3)));
+
+    state.meta.summary.cluster_version = VERSION + 1;
+    let error = State::restore(MemoryStore::default(), &state.meta_bytes()).unwrap_err();
+    assert_eq!(error, MetaError::Version(VERSION + 1));
+    assert!(error.to_string().contains("upgrade this node"), "{error}");
+}
+
+/// A member that runs an older program can be sent the state until there are keys in it, which is not
+/// before every member runs a newer one.
+#[test]
+fn a_state_without_keys_is_written_as_it_was_before_there_were_any() {
+    let mut meta = example_meta();
+    let before = meta.encode();
+    meta.kv.last = 1;
+    assert!(meta.encode().len() > before.len() + 8);
+    assert_ne!(meta.digest(), example_meta().digest());
 }

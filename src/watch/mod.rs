@@ -15,7 +15,7 @@
 
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use crate::ids::Ticket;
 use crate::metrics::Metrics;
-use crate::state::Changes;
+pub use crate::state::Changes;
 use topics::Topics;
 
 /// What a watch is about.
@@ -35,6 +35,18 @@ pub enum Topic {
     Row(Bytes),
     /// Every row whose key begins with this; empty for all rows.
     Rows(Bytes),
+}
+
+/// Rows that are remembered for a watch; beyond, anything may have changed.
+const NEWS_MAX: usize = 256;
+
+/// What has changed, for those who follow many rows and would have to look at all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// These rows at most.
+    Rows(BTreeSet<Bytes>),
+    /// Any of them may have.
+    Anything,
 }
 
 /// There are as many watches as there may be.
@@ -74,6 +86,22 @@ struct Waiter {
     changed: bool,
     /// Whom to wake; taken by the wake-up.
     ticket: Option<Ticket>,
+    /// What has changed since then, for those who want to know.
+    news: Option<News>,
+}
+
+impl Waiter {
+    /// Notes that this row has changed, or any.
+    fn note(&mut self, row: Option<&Bytes>) {
+        self.changed = true;
+        match (&mut self.news, row) {
+            (Some(News::Rows(rows)), Some(row)) if rows.len() < NEWS_MAX => {
+                rows.insert(row.clone());
+            }
+            (Some(news), _) => *news = News::Anything,
+            (None, _) => {}
+        }
+    }
 }
 
 impl Watches {
@@ -116,16 +144,17 @@ impl Watches {
         let mut tickets = Vec::new();
         let mut registry = self.0.registry.lock();
         let Registry { waiters, topics, .. } = &mut *registry;
-        let mut wake = |waiter: &mut Waiter| {
-            waiter.changed = true;
+        let mut wake = |waiter: &mut Waiter, row| {
+            waiter.note(row);
             tickets.extend(waiter.ticket.take());
         };
         match changes {
-            Changes::All => waiters.values_mut().for_each(wake),
+            Changes::All => waiters.values_mut().for_each(|waiter| wake(waiter, None)),
             Changes::Rows(rows) => {
                 for row in rows {
                     topics.concerned(row, |id| {
-                        wake(waiters.get_mut(&id).expect("topics end with their watch"));
+                        let waiter = waiters.get_mut(&id).expect("topics end with their watch");
+                        wake(waiter, Some(row));
                     });
                 }
             }
@@ -185,6 +214,16 @@ impl Watch {
     pub fn reset(&self) {
         self.with(|waiter| *waiter = Waiter::default());
         fence(Ordering::SeqCst);
+    }
+
+    /// As [`Watch::reset`], and tells what has changed since this was asked last; anything, when it was
+    /// not asked before.
+    #[must_use = "what has changed is told once"]
+    pub fn take_news(&self) -> News {
+        let waiter = Waiter { news: Some(News::Rows(BTreeSet::new())), ..Waiter::default() };
+        let news = self.with(|old| std::mem::replace(old, waiter).news);
+        fence(Ordering::SeqCst);
+        news.unwrap_or(News::Anything)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Waiter) -> T) -> T {

@@ -99,6 +99,30 @@ fn only_the_newest_ticket_is_woken_and_none_after_a_reset() {
 }
 
 #[test]
+fn who_asks_for_news_is_told_which_rows() {
+    let (watches, _, _) = watches(10);
+    let watch = watches.watch(vec![rows("a/")]).unwrap();
+    change(&watches, &["a/0"]);
+    assert_eq!(watch.take_news(), News::Anything, "nobody had asked");
+    assert_eq!(watch.take_news(), News::Rows(BTreeSet::new()));
+    change(&watches, &["a/1", "b/1", "a/2"]);
+    change(&watches, &["a/1"]);
+    assert!(watch.arm(ticket(1)));
+    let told = ["a/1", "a/2"].map(|key| Bytes::from_static(key.as_bytes()));
+    assert_eq!(watch.take_news(), News::Rows(told.into()));
+    watches.changed(&Changes::All);
+    assert_eq!(watch.take_news(), News::Anything);
+    let many = |count| {
+        let rows = (0..count).map(|n| Bytes::from(format!("a/{n:04}")));
+        watches.changed(&Changes::Rows(rows.collect()));
+    };
+    many(NEWS_MAX);
+    assert!(matches!(watch.take_news(), News::Rows(rows) if rows.len() == NEWS_MAX));
+    many(NEWS_MAX + 1);
+    assert_eq!(watch.take_news(), News::Anything, "a bound on what is remembered");
+}
+
+#[test]
 fn another_state_wakes_everybody() {
     let (watches, woken, _) = watches(10);
     let armed = watches.watch(vec![row("a")]).unwrap();

@@ -1,15 +1,17 @@
 //! `?watch`: the changes of a key, or of the keys under a prefix, as server-sent events.
 //!
 //! News come in rounds. A round tells every key that has changed since the revision up to which all
-//! was told, as it stands now, so a key that changed often in between is told once. It goes slice by
-//! slice over whatever state is newest then: what it tells too early is told again by the next, and
-//! nothing old is held on to for a reader who is slow. Between rounds it sleeps until a row changes.
+//! was told, as it stands now, so a key that changed often in between is told once. Which keys to look
+//! at, the wake-up says; only the first round, and one after very many changes, looks at all. It goes
+//! slice by slice over whatever state is newest then: what it tells too early is told again by the
+//! next, and nothing old is held on to for a reader who is slow. Between rounds it sleeps.
 //!
 //! Who comes without a revision is told all there is, and then the changes. Who comes with one
 //! (`Last-Event-ID`, or `?index=`) is told what has changed since. When that cannot be known, because a
 //! restore has put another history in its place, because marks of removed keys are forgotten, or
 //! because the revision is of no past of ours, a `reset` says so, and all there is follows anew.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,7 +30,7 @@ use crate::ids::Ticket;
 use crate::node::{Client, View};
 use crate::state::kv::{self, Counters};
 use crate::storage::StoreError;
-use crate::watch::{Topic, Watch};
+use crate::watch::{News, Topic, Watch};
 
 /// How long nothing may be said.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -138,7 +140,7 @@ enum Told {
 }
 
 /// One way through the keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Round {
     /// Only what has changed since; none for all there is.
     since: Option<u64>,
@@ -147,10 +149,14 @@ struct Round {
     at: Stage,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
-    Keys,
-    Removed,
+    /// Looks at these rows.
+    Rows(BTreeSet<Bytes>),
+    /// Looks at all keys behind this one,
+    Keys(Option<Bytes>),
+    /// and then at the marks of all that were removed.
+    Removed(Option<Bytes>),
     Over,
 }
 
@@ -161,8 +167,8 @@ struct Watching {
     subject: Subject,
     detail: Detail,
     told: Told,
-    /// The round that is under way, and the last key that it looked at.
-    round: Option<(Round, Option<Bytes>)>,
+    /// What is under way.
+    round: Option<Round>,
     /// Nothing has been looked at yet.
     fresh: bool,
     events: Events,
@@ -197,29 +203,33 @@ impl Watching {
         if service::state_lost(&self.client.status()).is_some() {
             return Ok(Piece::Broken);
         }
-        if self.round.is_none() {
-            self.fresh = false;
-            self.watch.reset();
-        }
+        // Before the state is looked at, so that no change is missed.
+        let news = self.round.is_none().then(|| self.watch.take_news());
         let view = self.client.view();
         let (counters, context) = standing(&view)?;
-        let (mut round, mut after) = match self.round.take() {
-            Some(round) => round,
-            None => (self.begin(&counters), None),
-        };
-        match self.subject.clone() {
-            Subject::Key(key) => self.one(&view, &context, &key, &mut round)?,
-            Subject::Prefix(prefix) => {
-                self.many(&view, &context, &prefix, &mut round, &mut after)?;
+        let round = self.round.take();
+        let mut round = round.unwrap_or_else(|| self.begin(&counters, news));
+        round.at = match (round.at, self.subject.clone()) {
+            (Stage::Rows(rows), _) => self.rows(&view, &context, rows, round.since)?,
+            (Stage::Keys(_), Subject::Key(key)) => {
+                self.one(&view, &context, &key, round.since)?;
+                Stage::Over
             }
-        }
+            (Stage::Keys(after), Subject::Prefix(prefix)) => {
+                self.keys(&view, &context, &prefix, after, round.since)?
+            }
+            (Stage::Removed(after), Subject::Prefix(prefix)) => {
+                self.removed(&view, &prefix, after, round.since)?
+            }
+            (at, _) => at,
+        };
         if round.at == Stage::Over {
             if self.told != Told::UpTo(round.to) || self.events.is_open() {
                 self.events.reached(round.to);
             }
             self.told = Told::UpTo(round.to);
         } else {
-            self.round = Some((round, after));
+            self.round = Some(round);
         }
         let out = self.events.take();
         if !out.is_empty() {
@@ -228,29 +238,24 @@ impl Watching {
         Ok(Piece::Data(out.into()))
     }
 
-    fn begin(&mut self, counters: &Counters) -> Round {
-        // A view that is behind what was told, on a node that lags, has nothing to tell.
-        let floor = counters.restored.max(counters.reaped);
-        let (since, to) = match self.told {
-            Told::UpTo(since) if since >= floor => (Some(since), reached(counters).max(since)),
-            Told::Nothing => (None, reached(counters)),
-            Told::UpTo(_) | Told::Unknown => {
-                self.events.reset();
-                (None, reached(counters))
-            }
-        };
-        Round { since, to, at: Stage::Keys }
+    fn begin(&mut self, counters: &Counters, news: Option<News>) -> Round {
+        let first = std::mem::take(&mut self.fresh);
+        let (round, reset) = plan(self.told, counters, news.filter(|_| !first));
+        if reset {
+            self.events.reset();
+        }
+        round
     }
 
+    /// Tells of one key, if there is something to tell.
     fn one(
         &mut self,
         view: &View,
         context: &Context,
         key: &[u8],
-        round: &mut Round,
+        since: Option<u64>,
     ) -> Result<(), StoreError> {
-        round.at = Stage::Over;
-        match (kv::get(view, key)?, round.since) {
+        match (kv::get(view, key)?, since) {
             (Some(entry), since) if since.is_none_or(|since| entry.modify > since) => {
                 self.events.put(&entry, context, self.detail);
             }
@@ -263,57 +268,123 @@ impl Watching {
         Ok(())
     }
 
-    /// One slice of a prefix.
-    fn many(
+    /// A slice of the rows that the wake-up named.
+    fn rows(
+        &mut self,
+        view: &View,
+        context: &Context,
+        mut rows: BTreeSet<Bytes>,
+        since: Option<u64>,
+    ) -> Result<Stage, StoreError> {
+        while self.events.len() < SLICE_BYTES {
+            let Some(row) = rows.pop_first() else { return Ok(Stage::Over) };
+            if let Some(key) = kv::key_of_row(&row) {
+                self.one(view, context, key, since)?;
+            }
+        }
+        Ok(Stage::Rows(rows))
+    }
+
+    /// A slice of all keys.
+    fn keys(
         &mut self,
         view: &View,
         context: &Context,
         prefix: &[u8],
-        round: &mut Round,
-        after: &mut Option<Bytes>,
-    ) -> Result<(), StoreError> {
+        after: Option<Bytes>,
+        since: Option<u64>,
+    ) -> Result<Stage, StoreError> {
+        let (events, detail) = (&mut self.events, self.detail);
         let mut left = SLICE_ROWS;
-        if round.at == Stage::Keys {
-            let (events, detail) = (&mut self.events, self.detail);
-            let mut last = None;
-            let mut more = false;
-            kv::scan_rows(view, prefix, after.as_deref(), &mut |row| {
-                left -= 1;
-                if round.since.is_none_or(|since| row.head.modify > since) {
-                    events.put(&row.to_entry(), context, detail);
-                }
-                more = left == 0 || events.len() >= SLICE_BYTES;
-                if more {
-                    last = Some(Bytes::copy_from_slice(row.key));
-                }
-                !more
-            })?;
-            *after = last;
-            if more {
-                return Ok(());
+        let mut last = None;
+        kv::scan_rows(view, prefix, after.as_deref(), &mut |row| {
+            left -= 1;
+            if since.is_none_or(|since| row.head.modify > since) {
+                events.put(&row.to_entry(), context, detail);
             }
-            round.at = if round.since.is_some() { Stage::Removed } else { Stage::Over };
-        }
-        if let (Stage::Removed, Some(since)) = (round.at, round.since) {
-            let events = &mut self.events;
-            let mut last = None;
-            let mut more = false;
-            kv::scan_tombstones(view, prefix, after.as_deref(), &mut |key, revision| {
-                left -= 1;
-                if revision > since {
-                    events.removed(key, revision);
-                }
-                more = left == 0 || events.len() >= SLICE_BYTES;
-                if more {
-                    last = Some(Bytes::copy_from_slice(key));
-                }
-                !more
-            })?;
-            *after = last;
-            if !more {
-                round.at = Stage::Over;
+            let more = left > 0 && events.len() < SLICE_BYTES;
+            last = (!more).then(|| Bytes::copy_from_slice(row.key));
+            more
+        })?;
+        Ok(match (last, since) {
+            (Some(last), _) => Stage::Keys(Some(last)),
+            // What was removed from there before, nobody knew of who hears of all there is.
+            (None, None) => Stage::Over,
+            (None, Some(_)) => Stage::Removed(None),
+        })
+    }
+
+    /// A slice of the marks of removed keys.
+    fn removed(
+        &mut self,
+        view: &View,
+        prefix: &[u8],
+        after: Option<Bytes>,
+        since: Option<u64>,
+    ) -> Result<Stage, StoreError> {
+        let events = &mut self.events;
+        let mut left = SLICE_ROWS;
+        let mut last = None;
+        kv::scan_tombstones(view, prefix, after.as_deref(), &mut |key, revision| {
+            left -= 1;
+            if since.is_some_and(|since| revision > since) {
+                events.removed(key, revision);
             }
-        }
-        Ok(())
+            let more = left > 0 && events.len() < SLICE_BYTES;
+            last = (!more).then(|| Bytes::copy_from_slice(key));
+            more
+        })?;
+        Ok(last.map_or(Stage::Over, |last| Stage::Removed(Some(last))))
+    }
+}
+
+/// What the next round looks at, given how far the reader has come and which rows may have changed since
+/// the last; and whether the reader must forget what it was told.
+fn plan(told: Told, counters: &Counters, news: Option<News>) -> (Round, bool) {
+    let all = Round { since: None, to: reached(counters), at: Stage::Keys(None) };
+    let since = match told {
+        Told::UpTo(since) if since >= counters.restored.max(counters.reaped) => since,
+        Told::Nothing => return (all, false),
+        Told::UpTo(_) | Told::Unknown => return (all, true),
+    };
+    let at = match news {
+        _ if !counters.any_key_since(since) => Stage::Over,
+        Some(News::Rows(rows)) => Stage::Rows(rows),
+        Some(News::Anything) | None => Stage::Keys(None),
+    };
+    // A view that is behind what was told, on a node that lags, has nothing to tell.
+    (Round { since: Some(since), to: reached(counters).max(since), at }, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_looks_at_what_may_have_changed_and_a_reset_at_all() {
+        let counters = |last, restored, reaped| {
+            let mut counters = Counters::default();
+            (counters.last, counters.restored, counters.reaped) = (last, restored, reaped);
+            counters
+        };
+        let round = |since: Option<u64>, to, at| Round { since, to, at };
+        let rows = || News::Rows([Bytes::from_static(b"row")].into());
+        let all = |to| round(None, to, Stage::Keys(None));
+        let now = counters(20, 0, 0);
+        assert_eq!(plan(Told::Nothing, &now, None), (all(20), false));
+        assert_eq!(plan(Told::Unknown, &now, None), (all(20), true));
+        let at = Told::UpTo(10);
+        let changed = Stage::Keys(None);
+        assert_eq!(plan(at, &now, None), (round(Some(10), 20, changed.clone()), false));
+        assert_eq!(plan(at, &now, Some(News::Anything)), (round(Some(10), 20, changed), false));
+        let News::Rows(set) = rows() else { panic!("they are rows") };
+        assert_eq!(plan(at, &now, Some(rows())), (round(Some(10), 20, Stage::Rows(set)), false));
+
+        assert_eq!(plan(Told::UpTo(20), &now, None).0.at, Stage::Over);
+        assert_eq!(plan(Told::UpTo(30), &now, None).0, round(Some(30), 30, Stage::Over));
+        // A restore, and marks of removed keys that are forgotten.
+        assert_eq!(plan(at, &counters(9, 15, 0), Some(News::Anything)), (all(15), true));
+        assert_eq!(plan(at, &counters(20, 0, 11), Some(rows())), (all(20), true));
+        assert!(!plan(at, &counters(20, 10, 10), Some(rows())).1);
     }
 }

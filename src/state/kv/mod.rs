@@ -262,3 +262,6 @@ pub struct Session {
     /// When it ends unless it is renewed: ms of the state's clock.
     pub expires_ms: Option<u64>,
 }
+
+#[cfg(test)]
+pub(super) mod tests;

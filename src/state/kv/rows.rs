@@ -293,3 +293,87 @@ impl<'a> Fields<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        let session = prop::option::of(any::<[u8; 16]>().prop_map(Id128));
+        let (key, value) = (any::<Vec<u8>>(), any::<Vec<u8>>());
+        (key, value, any::<[u64; 4]>(), session, any::<Option<u64>>()).prop_map(
+            |(key, value, [flags, create, modify, lock_index], session, expires_ms)| {
+                let head = Head { flags, create, modify, lock_index, session, expires_ms };
+                entry(key.into(), head, value.into())
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_survives_its_bytes(entry in any_entry()) {
+            let row = encode_entry(&entry);
+            prop_assert_eq!(decode_entry(entry.key.clone(), &row), Ok(entry.clone()));
+            let borrowed = decode_row(&entry.key, &row).unwrap();
+            prop_assert_eq!(borrowed.to_entry(), entry.clone());
+            let name = key_row(&entry.key);
+            prop_assert_eq!(key_of_row(&name), Some(&entry.key[..]));
+            for len in 0..row.len() - entry.value.len() {
+                prop_assert!(decode_entry(entry.key.clone(), &row.slice(..len)).is_err());
+            }
+        }
+
+        #[test]
+        fn random_rows_never_panic(row in any::<Vec<u8>>()) {
+            let versioned = Bytes::from([THERE, &row].concat());
+            for row in [Bytes::from(row), versioned] {
+                let _ = decode_entry(Bytes::new(), &row);
+                let _ = decode_mark(b"key", &row);
+                let _ = decode_mark_order(1, &row);
+                let _ = decode_session(&row);
+                let _ = decode_deadline(&row);
+                let _ = decode_deadline(&[&deadlines_from(7)[..], &row].concat());
+            }
+        }
+
+        #[test]
+        fn the_end_of_a_prefix_is_behind_all_that_begins_with_it(
+            prefix in any::<Vec<u8>>(), other in any::<Vec<u8>>(),
+        ) {
+            let (prefix, other) = (key_row(&prefix), key_row(&other));
+            let end = end_of(&prefix);
+            prop_assert!([&prefix[..], &other].concat() < end);
+            prop_assert_eq!(other >= prefix && other < end, other.starts_with(&prefix));
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_all_ones_ends_where_the_one_before_it_does() {
+        assert_eq!(end_of(&key_row(b"a\xff\xff")), key_row(b"b"));
+        assert_eq!(end_of(&[7, 0xff, 0xff]), [8]);
+    }
+
+    #[test]
+    fn what_ends_earlier_stands_before() {
+        let session = Mortal::Session(Id128([3; 16]));
+        let others = [Mortal::Key("k".into()), Mortal::Delay("k".into())];
+        for what in others.iter().chain([&session]) {
+            for (earlier, later) in [(0, 1), (255, 256), (1 << 32, u64::MAX)] {
+                let rows = [earlier, later].map(|at_ms| deadline_row(at_ms, what));
+                assert!(rows[0] < rows[1] && deadlines_from(later) > rows[0]);
+                assert!(deadlines_from(later) <= rows[1] && rows[1] < deadlines_end());
+                assert_eq!(decode_deadline(&rows[1]), Ok((later, what.clone())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_another_version_or_kind_is_damage_and_says_of_what() {
+        for row in [&b""[..], b"\x02\0", b"\x01\x04", b"\x01\0short"] {
+            let error = decode_entry("a\n".into(), &Bytes::copy_from_slice(row)).unwrap_err();
+            assert!(error.to_string().contains("row of key a\\n"), "{error}");
+        }
+    }
+}

@@ -262,13 +262,24 @@ fn v1_meta_with_keys_decodes() {
 
 #[test]
 fn v1_rows_of_the_key_value_store_decode() {
-    let rows = every_kv_row();
+    let written_now = every_kv_row();
     let names = ["key", "key-held", "mark", "mark-order", "session", "lock", "delay", "deadline"];
-    assert_eq!(rows.len(), names.len());
-    for (name, (key, value)) in names.iter().zip(rows) {
+    assert_eq!(written_now.len(), names.len());
+    let mut rows = MemoryStore::default();
+    for (name, (key, value)) in names.iter().zip(written_now) {
         let row = [&(key.len() as u64).to_le_bytes()[..], &key[..], &value[..]].concat();
-        v1(&format!("row-kv-{name}.bin"), &row);
+        let row = v1(&format!("row-kv-{name}.bin"), &row);
+        let (key, value) = row[8..].split_at(usize::from(row[0]));
+        rows.put(key, Bytes::copy_from_slice(value));
     }
+    let entry = kv::get(&rows, b"a").unwrap().unwrap();
+    assert_eq!((entry.flags, &entry.value[..], entry.session), (7, &b"value"[..], None));
+    assert_eq!(entry.expires_ms, Some(1010 + 3_600_000 + 3_600_000 / 64 + 2));
+    assert_eq!(kv::get(&rows, b"held").unwrap().unwrap().session, Some(SESSION));
+    assert_eq!(kv::tombstone(&rows, b"gone"), Ok(Some(6)));
+    assert!(kv::is_delayed(&rows, b"lost").unwrap());
+    let session = kv::session(&rows, &SESSION).unwrap().unwrap();
+    assert_eq!(session.new, NewSession { behavior: Behavior::Release, ..new_session() });
 }
 
 /// Written before clients could put writes under keys.

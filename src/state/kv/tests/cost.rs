@@ -1,0 +1,96 @@
+//! What an operation costs: so many looks at rows, so many rows written.
+
+use std::cell::Cell;
+
+use super::*;
+use crate::state::Digest;
+use crate::state::ledger::Ledger;
+use crate::storage::{Rows, StoreError, Table};
+
+/// A table that counts.
+#[derive(Default)]
+struct Counting {
+    rows: MemoryStore,
+    gets: Cell<u64>,
+    scans: Cell<u64>,
+    writes: u64,
+}
+
+impl Rows for Counting {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.gets.set(self.gets.get() + 1);
+        self.rows.get(key)
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        self.scans.set(self.scans.get() + 1);
+        self.rows.scan(from, to, visit)
+    }
+}
+
+impl Table for Counting {
+    fn put(&mut self, key: &[u8], value: Bytes) {
+        self.writes += 1;
+        self.rows.put(key, value);
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        self.writes += 1;
+        self.rows.delete(key);
+    }
+}
+
+#[derive(Default)]
+struct Fixture {
+    table: Counting,
+    digest: Digest,
+    counters: Counters,
+}
+
+impl Fixture {
+    /// (looks, scans, writes) of something done.
+    fn cost<R>(
+        &mut self,
+        act: impl FnOnce(&mut Keeper<'_, Counting>) -> Result<R, StoreError>,
+    ) -> (u64, u64, u64) {
+        let before = (self.table.gets.get(), self.table.scans.get(), self.table.writes);
+        let ledger = Ledger::new(&mut self.table, &mut self.digest);
+        let mut changes = Changes::default();
+        let revision = self.counters.last.max(self.counters.sessions);
+        let mut keeper = Keeper::new(ledger, &mut self.counters, &mut changes, 1_000, revision);
+        act(&mut keeper).unwrap();
+        keeper.finish().unwrap();
+        let after = (self.table.gets.get(), self.table.scans.get(), self.table.writes);
+        (after.0 - before.0, after.1 - before.1, after.2 - before.2)
+    }
+
+    fn run(&mut self, op: Op) -> (u64, u64, u64) {
+        self.cost(|keeper| keeper.run(vec![op]))
+    }
+}
+
+#[test]
+fn a_plain_write_is_one_look_and_one_row() {
+    let mut fixture = Fixture::default();
+    assert_eq!(fixture.run(set("k", "v")), (1, 0, 1));
+    assert_eq!(fixture.run(set("k", "w")), (1, 0, 1));
+    assert_eq!(fixture.run(set("k", "w")), (1, 0, 0));
+    assert_eq!(fixture.run(delete("k")), (1, 0, 3));
+    assert_eq!(fixture.run(set("other", "v")), (2, 0, 1), "there might be a mark");
+    assert_eq!(fixture.run(set_for("other", "v", 10)), (1, 0, 2));
+}
+
+#[test]
+fn a_lock_and_a_renewal_touch_what_is_theirs() {
+    let mut fixture = Fixture::default();
+    let new = NewSession { ttl_ms: Some(10_000), lock_delay_ms: 15_000, ..plain(A) };
+    assert_eq!(fixture.cost(|keeper| keeper.open_session(new)), (1, 0, 2));
+    assert_eq!(fixture.run(lock("k", A)), (3, 0, 2));
+    assert_eq!(fixture.cost(|keeper| keeper.renew_session(&A)), (1, 0, 1), "at the same time");
+    assert_eq!(fixture.cost(|keeper| keeper.destroy_session(&A)), (2, 1, 6));
+}
