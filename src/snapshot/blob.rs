@@ -389,3 +389,6 @@ pub fn verify(mut reader: SnapshotReader<impl Read>) -> Result<Checked, WorkErro
     let blob = Blob { file: reader.header().file, size: info.bytes, sha256: info.sha256 };
     Ok(Checked { blob, meta, rows: info.rows })
 }
+
+#[cfg(test)]
+mod tests;

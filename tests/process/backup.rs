@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Answer, Cluster, Node, bowline, eventually};
+use crate::harness::{Answer, Cluster, Node, ask, bowline, eventually};
 
 /// Runs a verb to its end.
 fn backup(words: &[&str], file: &Path, node: &Node) -> Output {
@@ -105,6 +105,28 @@ fn has(node: &Node, there: &[(String, String)], gone: &[(String, String)]) {
     });
 }
 
+/// Sets a key.
+fn set(node: &Node, key: &str, value: &str) {
+    eventually("a key is set", || {
+        let answer = ask("PUT", &node.url(&format!("/v1/kv/{key}")), value)?;
+        if answer.status == 200 { Ok(()) } else { Err(answer.body) }
+    });
+}
+
+/// What a key holds, and Consul's index of it.
+fn get(node: &Node, key: &str) -> (Option<String>, u64) {
+    eventually("a key is read", || {
+        let answer = node.get(&format!("/v1/kv/{key}?raw"))?;
+        let index = answer.header("X-Consul-Index").ok_or("no index")?;
+        let index = index.parse().map_err(|_| "the index is none")?;
+        match answer.status {
+            200 => Ok((Some(answer.body), index)),
+            404 => Ok((None, index)),
+            status => Err(format!("{status}: {}", answer.body)),
+        }
+    })
+}
+
 /// Where a backup of a cluster goes.
 fn file(cluster: &Cluster) -> PathBuf {
     cluster.home.path().join("saved.backup")
@@ -149,6 +171,51 @@ fn a_backup_under_writes_restores_everywhere_what_was_there() {
     for node in &cluster.nodes {
         has(node, &kept, &more);
     }
+    cluster.agree();
+}
+
+#[test]
+fn keys_are_those_of_the_backup_and_no_index_goes_back() {
+    let cluster = cluster(3);
+    let nodes = &cluster.nodes;
+    set(&nodes[0], "kept", "first");
+    set(&nodes[1], "changed", "first");
+    let path = file(&cluster);
+    save(&nodes[0], &path);
+    for number in 0..20 {
+        set(&nodes[1], "changed", &format!("later {number}"));
+    }
+    set(&nodes[2], "new", "later");
+    let known = ["kept", "changed", "new"].map(|key| get(&nodes[0], key).1);
+    let highest = *known.iter().max().unwrap();
+    std::thread::scope(|scope| {
+        // A reader that waits is told of the restore.
+        let waiting = scope.spawn(|| {
+            let index = get(&nodes[2], "kept").1;
+            let answer = nodes[2].get(&format!("/v1/kv/kept?raw&index={index}&wait=15s")).unwrap();
+            (answer.body, answer.header("X-Consul-Index").unwrap().parse::<u64>().unwrap())
+        });
+        eventually("it waits", || {
+            let metrics = nodes[2].get("/metrics")?.body;
+            let line = metrics.lines().find(|line| line.starts_with("bowline_watches "));
+            if line == Some("bowline_watches 1") { Ok(()) } else { Err(format!("{line:?}")) }
+        });
+        restore(&nodes[1], &path);
+        let (body, index) = waiting.join().unwrap();
+        assert_eq!(body, "first");
+        assert!(index > highest, "{index} after {highest}");
+    });
+    for node in nodes {
+        for (key, value) in [("kept", Some("first")), ("changed", Some("first")), ("new", None)] {
+            let (found, index) = get(node, key);
+            assert_eq!(found.as_deref(), value, "{key}");
+            assert!(index > highest, "{key}: {index} after {highest}");
+        }
+    }
+    let floor = get(&nodes[0], "kept").1;
+    set(&nodes[2], "new", "again");
+    let (found, index) = get(&nodes[0], "new");
+    assert!(found.as_deref() == Some("again") && index > floor, "{found:?} {index} {floor}");
     cluster.agree();
 }
 
