@@ -193,7 +193,8 @@ fn keys_are_those_of_the_backup_and_no_index_goes_back() {
         let waiting = scope.spawn(|| {
             let index = get(&nodes[2], "kept").1;
             let answer = nodes[2].get(&format!("/v1/kv/kept?raw&index={index}&wait=15s")).unwrap();
-            (answer.body, answer.header("X-Consul-Index").unwrap().parse::<u64>().unwrap())
+            let index: u64 = answer.header("X-Consul-Index").unwrap().parse().unwrap();
+            (answer.body, index)
         });
         eventually("it waits", || {
             let metrics = nodes[2].get("/metrics")?.body;
