@@ -189,6 +189,11 @@ impl Node {
         child.wait().unwrap();
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, which: rustix::process::Signal) {
+        signal(self.child.as_ref().expect("it runs"), which);
+    }
+
     /// SIGTERM, and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
         let child = self.child.take().expect("it runs");

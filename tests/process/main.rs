@@ -1,5 +1,6 @@
 //! Real binaries with real files and sockets, on ports that the system chooses.
 
+mod backup;
 mod clockwork;
 mod cluster;
 mod demo;
