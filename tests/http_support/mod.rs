@@ -20,9 +20,9 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Changes, Command, Standing, State, VERSION_KV};
+use bowline::state::{At, Command, Standing, State, VERSION_KV};
 use bowline::storage::Store;
-use bowline::watch::{self, Watches};
+use bowline::watch::Watches;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, RwLock};
