@@ -257,6 +257,10 @@ fn targets(operation: &Operation) -> Vec<String> {
 fn answers_are_as_documented(api: &Api, methods: &[&str]) {
     for operation in operations().iter().filter(|it| methods.contains(&it.method)) {
         let statuses = operation.statuses();
+        // The stand-in has nobody who restores; the tests of backups ask real nodes.
+        if operation.name() == "put /v1/snapshot" {
+            continue;
+        }
         let mut wire = api.connect();
         for target in targets(operation) {
             for body in ["", "http://a.example/", "[{}]"] {
