@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use bowline::ids::Id128;
-use bowline::snapshot::message::{Answer, Message, Request};
+use bowline::snapshot::message::{Answer, Blob, Message, Request, Staging, Why};
 use bytes::Bytes;
 
 /// The bytes of a file of old, which must be those that are written today.
@@ -47,5 +47,15 @@ fn every_message_about_a_state_is_understood_for_ever() {
     for (name, answer) in answers {
         let old = stands(name, &answer.encode());
         assert_eq!(Message::decode(&old), Ok(Message::Answer(answer)), "{name}");
+    }
+    let blob = Blob { file, size, sha256: [0xab; 32] };
+    let stagings = [
+        ("restore-stage.bin", Staging::Stage { blob, not_after_ms: 1 << 41 }),
+        ("restore-staged.bin", Staging::Staged { file, not_after_ms: 1 << 41 }),
+        ("restore-unstaged.bin", Staging::Unstaged { file, why: Why::NoRoom }),
+    ];
+    for (name, staging) in stagings {
+        let old = stands(name, &staging.encode());
+        assert_eq!(Message::decode(&old), Ok(Message::Staging(staging)), "{name}");
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bowline::ids::Id128;
 use bowline::storage::snapshot::{
-    self, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter,
+    self, SnapshotEncoder, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter,
 };
 use bowline::storage::{
     Checkpoint, Manifest, OpenError, Rows, Scrubbed, StateDir, Store, StoreError, StoreErrorKind,
@@ -310,7 +310,7 @@ fn a_crash_anywhere_leaves_the_old_state_or_the_new() {
     steps.take(&data);
 
     for (number, path) in steps.0.iter().enumerate() {
-        let states = StateDir::open(path).unwrap();
+        let mut states = StateDir::open(path).unwrap();
         let new = number >= switched;
         let expected = if new { (8, Bytes::from("new")) } else { (5, Bytes::from("old")) };
         assert_eq!(found(&states.current()), expected, "step {number}");
@@ -435,4 +435,74 @@ fn a_state_is_not_built_from_half_of_the_rows() {
     assert_eq!(tables(&state), [] as [PathBuf; 0], "nor is anything of it left");
     let (_store, views, checkpoint) = Store::open(&state, NEVER, Arc::default()).unwrap();
     assert_eq!((checkpoint, all(&views.current())), (None, vec![]));
+}
+
+#[test]
+fn a_snapshot_needs_no_file() {
+    let rows: Vec<Row> = (0..3_000).map(|number| row(number, 100)).collect();
+    let mut encoder = SnapshotEncoder::new(&header());
+    let mut bytes = Vec::new();
+    for (key, value) in &rows {
+        encoder.row(key, value);
+        bytes.extend(encoder.take());
+    }
+    let made = encoder.bytes();
+    assert_eq!(made, bytes.len() as u64);
+    let (rest, info) = encoder.finish();
+    bytes.extend(rest);
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapshot");
+    assert_eq!(write(&path, &header(), &rows), info);
+    assert_eq!(fs::read(&path).unwrap(), bytes, "the same bytes as in a file");
+
+    let name = Path::new("it");
+    let mut reader = SnapshotReader::over(&bytes[..], name).unwrap();
+    let found: Vec<Row> = reader.by_ref().collect::<Result<_, _>>().unwrap();
+    assert_eq!((found, reader.info()), (rows, Some(info)));
+    for cut in [0, 10, 70, 80, bytes.len() / 2, bytes.len() - 1] {
+        let read = SnapshotReader::over(&bytes[..cut], name);
+        let error = read.and_then(|reader| reader.collect::<Result<Vec<_>, _>>()).unwrap_err();
+        assert!(matches!(error, SnapshotError::Damaged { .. }), "cut at {cut}: {error}");
+    }
+}
+
+#[test]
+fn a_state_that_was_built_elsewhere_moves_in_and_leaves_one_that_is_being_built_alone() {
+    let dir = TempDir::new().unwrap();
+    let mut states = StateDir::open(dir.path()).unwrap();
+    build(&states.current(), 5, "old");
+    let staged = states.stage().unwrap();
+    build(&staged, 9, "fetched");
+    let elsewhere = dir.path().join("elsewhere");
+    build(&elsewhere, 0, "restored");
+    let checkpoint = Checkpoint { applied: 8, meta: Bytes::from("restored") };
+    Store::relabel(&elsewhere, NEVER, &checkpoint).unwrap();
+    let moved = states.adopt(&elsewhere, Some((3, 1))).unwrap();
+    assert_eq!((moved.clone(), states.pending_restart()), (states.current(), Some((3, 1))));
+    assert!(!elsewhere.exists() && moved != staged);
+    assert_eq!(found(&states.current()), (8, Bytes::from("restored")));
+
+    states.remove_unused().unwrap();
+    assert!(staged.exists() && !dir.path().join("state").exists());
+    let moved = states.adopt(&staged, None).unwrap();
+    assert_eq!(moved, states.current());
+    assert_eq!(found(&states.current()), (9, Bytes::from("fetched")));
+    states.remove_unused().unwrap();
+    assert_eq!(found(&StateDir::open(dir.path()).unwrap().current()).0, 9);
+}
+
+#[test]
+fn what_was_begun_and_forgotten_is_taken_away_when_the_next_is_staged() {
+    let dir = TempDir::new().unwrap();
+    let mut states = StateDir::open(dir.path()).unwrap();
+    build(&states.current(), 5, "old");
+    let forgotten = states.stage().unwrap();
+    build(&forgotten, 9, "fetched");
+    let elsewhere = dir.path().join("elsewhere");
+    build(&elsewhere, 8, "restored");
+    states.adopt(&elsewhere, None).unwrap();
+    let next = states.stage().unwrap();
+    assert_ne!(next, forgotten);
+    states.remove_unused().unwrap();
+    assert!(!forgotten.exists());
 }

@@ -78,7 +78,7 @@ impl Material {
         let leader = cluster.http(cluster.leader());
         while self.keys.len() < PRELOADED {
             let mut filling = Fill { material: self };
-            load::run(leader, 64, Duration::from_millis(200), &mut filling);
+            load::run(&[leader], 64, Duration::from_millis(200), &mut filling);
         }
         let last = format!("/{}?consistency=stale", self.keys[self.keys.len() - 1]);
         for node in 0..NODES {
@@ -96,7 +96,7 @@ impl Material {
         let count = |node| eventually("count of checkpoints", || checkpoints(node));
         let before: Vec<u64> = (0..NODES).map(count).collect();
         // Something that no checkpoint can have yet, so that there will be another one.
-        load::run(leader, 1, Duration::from_millis(20), &mut Fill { material: self });
+        load::run(&[leader], 1, Duration::from_millis(20), &mut Fill { material: self });
         for (node, before) in before.into_iter().enumerate() {
             eventually("checkpoint", || match checkpoints(node)? {
                 now if now > before => Ok(()),
@@ -112,7 +112,7 @@ impl Cell {
         let leader = cluster.leader();
         let node = if self.at_leader { leader } else { (leader + 1) % NODES };
         let mut asking = Asking { kind: self.kind, material };
-        load::run(cluster.http(node), self.clients, duration, &mut asking)
+        load::run(&[cluster.http(node)], self.clients, duration, &mut asking)
     }
 }
 
@@ -126,7 +126,7 @@ impl Work for Fill<'_> {
         put(request, self.material.url().as_bytes());
     }
 
-    fn accept(&mut self, answer: &Answer, body: &[u8]) -> bool {
+    fn accept(&mut self, answer: &Answer, body: &[u8], _micros: f64) -> bool {
         if answer.status == 201 {
             self.material.keys.push(String::from_utf8_lossy(body).trim().to_owned());
         }
@@ -151,7 +151,7 @@ impl Work for Asking<'_> {
         }
     }
 
-    fn accept(&mut self, answer: &Answer, _body: &[u8]) -> bool {
+    fn accept(&mut self, answer: &Answer, _body: &[u8], _micros: f64) -> bool {
         match self.kind {
             Kind::Write => answer.status == 201,
             Kind::Read => answer.status == 301,

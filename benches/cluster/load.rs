@@ -20,8 +20,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub trait Work {
     /// Writes the next request.
     fn request(&mut self, request: &mut Vec<u8>);
-    /// Looks at an answer; false when it is not the one that was hoped for.
-    fn accept(&mut self, answer: &Answer, body: &[u8]) -> bool;
+    /// Looks at an answer, which took so many µs; false when it is not the one that was hoped for.
+    fn accept(&mut self, answer: &Answer, body: &[u8], micros: f64) -> bool;
 }
 
 /// What was seen.
@@ -38,10 +38,15 @@ pub struct Sample {
 impl Sample {
     /// The latency in ms that this share of the requests did not exceed.
     pub fn percentile(&self, share: f64) -> f64 {
-        let rank = (share * self.micros.len() as f64).ceil() as usize;
-        let at = rank.clamp(1, self.micros.len().max(1)) - 1;
-        self.micros.get(at).map_or(f64::NAN, |micros| micros / 1e3)
+        percentile(&self.micros, share)
     }
+}
+
+/// The latency in ms that this share of latencies in µs, in order of size, did not exceed.
+pub fn percentile(micros: &[f64], share: f64) -> f64 {
+    let rank = (share * micros.len() as f64).ceil() as usize;
+    let at = rank.clamp(1, micros.len().max(1)) - 1;
+    micros.get(at).map_or(f64::NAN, |micros| micros / 1e3)
 }
 
 struct Client {
@@ -51,7 +56,7 @@ struct Client {
 }
 
 struct Loop<'a, W> {
-    to: SocketAddr,
+    to: &'a [SocketAddr],
     poll: Poll,
     clients: Vec<Client>,
     work: &'a mut W,
@@ -59,8 +64,8 @@ struct Loop<'a, W> {
     end: Instant,
 }
 
-/// Lets `clients` clients work at a node for `duration`.
-pub fn run(to: SocketAddr, clients: usize, duration: Duration, work: &mut impl Work) -> Sample {
+/// Lets `clients` clients work at these nodes, dealt out in turn, for `duration`.
+pub fn run(to: &[SocketAddr], clients: usize, duration: Duration, work: &mut impl Work) -> Sample {
     let poll = Poll::new().expect("the system gives an epoll");
     let start = Instant::now();
     let idle = || Client { connection: None, waits_since: None };
@@ -102,7 +107,8 @@ impl<W: Work> Loop<'_, W> {
             return;
         }
         if client.connection.is_none() {
-            client.connection = Connection::open(self.to, self.poll.registry(), Token(at)).ok();
+            let to = self.to[at % self.to.len()];
+            client.connection = Connection::open(to, self.poll.registry(), Token(at)).ok();
         }
         let work = &mut *self.work;
         let sent = client.connection.as_mut().map(|it| it.send(|request| work.request(request)));
@@ -135,8 +141,9 @@ impl<W: Work> Loop<'_, W> {
             Err(_) => self.failed(at),
             Ok(Some(answer)) => {
                 let Some(since) = client.waits_since else { return };
-                if self.work.accept(&answer, connection.body(&answer)) {
-                    self.sample.micros.push(since.elapsed().as_nanos() as f64 / 1e3);
+                let micros = since.elapsed().as_nanos() as f64 / 1e3;
+                if self.work.accept(&answer, connection.body(&answer), micros) {
+                    self.sample.micros.push(micros);
                 } else {
                     self.sample.errors += 1;
                 }

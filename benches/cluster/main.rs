@@ -17,6 +17,7 @@ mod connection;
 mod cpu;
 mod failover;
 mod load;
+#[allow(dead_code, reason = "shared with the experiments")]
 mod nodes;
 mod report;
 mod stop;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use cells::{CELLS, Cell, Kind, Material};
 use clap::Parser;
-use nodes::Cluster;
+use nodes::{Cluster, NODES};
 use report::Figures;
 
 /// How `--only` calls the part that kills leaders.
@@ -70,7 +71,7 @@ impl Options {
 fn main() {
     let options = Options::parse();
     stop::listen();
-    let mut cluster = Cluster::start(options.keep);
+    let mut cluster = Cluster::start(NODES, &[], options.keep);
     let mut material = Material::new();
     let cells: Vec<Cell> = CELLS.into_iter().filter(|cell| options.wants(cell.name)).collect();
     if !cells.is_empty() {

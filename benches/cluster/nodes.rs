@@ -1,4 +1,4 @@
-//! Three nodes as processes of their own, on loopback, in a directory that goes away with them.
+//! Nodes as processes of their own, on loopback, in a directory that goes away with them.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -15,8 +15,10 @@ use ureq::Agent;
 use super::cpu::Usage;
 use super::stop;
 
-/// How many there are.
+/// How many there are unless it is said otherwise.
 pub const NODES: usize = 3;
+/// How many of them vote at most; the others stand by.
+pub const VOTERS_MAX: usize = 5;
 /// How long anything may take to come about.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked for.
@@ -25,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The cluster.
 pub struct Cluster {
     nodes: Vec<Node>,
+    /// What each of them is started with.
+    flags: Vec<String>,
     agent: Agent,
     /// Removed when dropped, after the nodes.
     dir: TempDir,
@@ -48,9 +52,9 @@ impl Drop for Node {
 }
 
 impl Cluster {
-    /// Starts the nodes and waits until all of them vote. `BENCH_DIR` chooses the disk; `keep` leaves
-    /// directories and logs there.
-    pub fn start(keep: bool) -> Self {
+    /// Starts so many nodes with these flags and waits until all that may vote do. `BENCH_DIR` chooses
+    /// the disk; `keep` leaves directories and logs there.
+    pub fn start(nodes: usize, flags: &[&str], keep: bool) -> Self {
         let dir = match std::env::var_os("BENCH_DIR") {
             Some(parent) => tempfile::tempdir_in(parent),
             None => tempfile::tempdir(),
@@ -68,19 +72,26 @@ impl Cluster {
             .timeout_global(Some(Duration::from_secs(10)))
             .build()
             .new_agent();
-        let mut cluster = Self { nodes: Vec::new(), agent, dir };
-        for number in 0..NODES {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut cluster = Self { nodes: Vec::new(), flags, agent, dir };
+        for number in 0..nodes {
             let home = cluster.dir.path().join(format!("n{number}"));
             std::fs::create_dir(&home).expect("a directory can be made in an empty one");
-            let role = match cluster.nodes.first() {
-                None => vec!["--bootstrap".to_owned()],
-                Some(first) => vec!["--join".to_owned(), first.peer.to_string()],
-            };
+            let mut flags = cluster.flags.clone();
+            match cluster.nodes.first() {
+                None => flags.push("--bootstrap".to_owned()),
+                Some(first) => flags.extend(["--join".to_owned(), first.peer.to_string()]),
+            }
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            cluster.nodes.push(Node::start(&home, any, any, &role));
+            cluster.nodes.push(Node::start(&home, any, any, &flags));
         }
         cluster.settle();
         cluster
+    }
+
+    /// The HTTP addresses of all nodes.
+    pub fn all_http(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.http).collect()
     }
 
     /// The HTTP address of a node.
@@ -115,21 +126,24 @@ impl Cluster {
     /// Starts a killed node again, where it was.
     pub fn restart(&mut self, node: usize) {
         let Node { dir, http, peer, .. } = &self.nodes[node];
-        self.nodes[node] = Node::start(&dir.clone(), *http, *peer, &[]);
+        self.nodes[node] = Node::start(&dir.clone(), *http, *peer, &self.flags);
     }
 
-    /// Waits until all nodes are voters, know their leader, and are abreast of it.
+    /// Waits until all nodes are members, as many voters as may be, know their leader, and are abreast
+    /// of it.
     pub fn settle(&self) {
-        eventually("all nodes as voters, abreast", || {
+        let nodes = self.nodes.len();
+        eventually("all nodes as members, abreast", || {
             let mut last = Vec::new();
-            for node in 0..NODES {
+            for node in 0..nodes {
                 let (status, _, body) = self.get(node, "/readyz")?;
                 if status != 200 {
                     return Err(body);
                 }
                 let servers = self.configuration(node)?;
-                if servers.iter().filter(|server| server["Voter"] == true).count() != NODES {
-                    return Err(format!("node {node} knows other voters: {servers:?}"));
+                let voters = servers.iter().filter(|server| server["Voter"] == true).count();
+                if (servers.len(), voters) != (nodes, nodes.min(VOTERS_MAX)) {
+                    return Err(format!("node {node} knows other members: {servers:?}"));
                 }
                 let (_, _, body) = self.get(node, "/api/status")?;
                 let status: Value = serde_json::from_str(&body).map_err(|it| it.to_string())?;
@@ -161,14 +175,14 @@ impl Cluster {
 }
 
 impl Node {
-    fn start(dir: &Path, http: SocketAddr, peer: SocketAddr, role: &[String]) -> Self {
+    fn start(dir: &Path, http: SocketAddr, peer: SocketAddr, flags: &[String]) -> Self {
         let log = File::options().create(true).append(true).open(dir.join("log"));
         let program = std::env::var_os("BENCH_PROGRAM");
         let mut process = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_bowline").into()))
             .arg("--data")
             .arg(dir.join("data"))
             .args(["--http", &http.to_string(), "--peer", &peer.to_string()])
-            .args(role)
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.expect("a file can be made in our own directory"))

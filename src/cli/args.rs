@@ -247,6 +247,9 @@ pub enum Verb {
     Import(ImportArgs),
     /// Let a node read all of its state, to see whether it still is what was written
     Scrub(ScrubArgs),
+    /// Save the whole state into a file, look into one, or restore one
+    #[command(subcommand)]
+    Backup(BackupVerb),
     /// Hand leadership to another node
     Transfer(TransferArgs),
     /// Take a node out of the cluster for good
@@ -337,6 +340,53 @@ pub struct ScrubArgs {
     /// Wait for the end, and fail when the state is damaged
     #[arg(long)]
     pub wait: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
+/// What can be done with backups.
+#[derive(Subcommand, Clone, Debug)]
+pub enum BackupVerb {
+    /// Write the whole state, as it is now, into a file
+    Save(BackupSaveArgs),
+    /// Read a backup to its end, and say whether it is whole and what is in it
+    Verify(BackupVerifyArgs),
+    /// Replace the whole state of a cluster by a backup
+    Restore(BackupRestoreArgs),
+}
+
+/// Arguments of `backup save`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupSaveArgs {
+    /// The file to write; it appears when it is whole and was verified
+    pub file: PathBuf,
+    /// Replace a file that is there already
+    #[arg(long)]
+    pub force: bool,
+    /// Take what the node has, even if it has no leader and may be behind
+    #[arg(long)]
+    pub stale: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
+/// Arguments of `backup verify`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupVerifyArgs {
+    /// The file to read
+    pub file: PathBuf,
+}
+
+/// Arguments of `backup restore`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupRestoreArgs {
+    /// The file to restore
+    pub file: PathBuf,
+    /// Do not ask whether that is meant
+    #[arg(long)]
+    pub yes: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub node: NodeUrls,

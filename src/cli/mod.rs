@@ -5,6 +5,7 @@
 //! line on stderr that says why), 2 wrong usage.
 
 mod args;
+mod backup;
 mod client;
 mod demo;
 mod disk;
@@ -68,6 +69,7 @@ pub fn run(verb: &Verb) -> ExitCode {
         Verb::Status(args) => status::run(args),
         Verb::Import(args) => import::run(args),
         Verb::Scrub(args) => scrub::run(args),
+        Verb::Backup(verb) => backup::run(verb),
         Verb::Transfer(args) => operator::transfer(args),
         Verb::Remove(args) => operator::remove(args),
         Verb::Leave(args) => operator::leave(args),

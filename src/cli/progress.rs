@@ -32,6 +32,22 @@ impl Progress {
         }
     }
 
+    /// The same for what has bytes and nothing else; `what` says what happens to them.
+    pub(super) fn update_bytes(&mut self, what: &str, bytes: u64) {
+        if self.terminal && self.drawn.elapsed() >= PERIOD {
+            self.drawn = Instant::now();
+            let bar = draw_bytes(what, bytes, self.bytes_total, self.started.elapsed());
+            write(&format!("{CLEAR}{bar}"));
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&mut self) {
+        if self.terminal {
+            write(CLEAR);
+        }
+    }
+
     /// Writes a line above the bar.
     pub(super) fn note(&self, text: &str) {
         let clear = if self.terminal { CLEAR } else { "" };
@@ -59,6 +75,19 @@ fn draw(bytes: u64, bytes_total: Option<u64>, lines: u64, elapsed: Duration) -> 
     )
 }
 
+fn draw_bytes(what: &str, bytes: u64, bytes_total: Option<u64>, elapsed: Duration) -> String {
+    const MIB: f64 = (1 << 20) as f64;
+    let done = bytes as f64 / MIB;
+    let rate = done / elapsed.as_secs_f64().max(1e-9);
+    let Some(total) = bytes_total.filter(|total| *total > 0) else {
+        return format!("{what}  {done:.1} MiB  {rate:.1} MiB/s");
+    };
+    let share = (bytes as f64 / total as f64).min(1.0);
+    let bar = "=".repeat((share * WIDTH as f64) as usize);
+    let percent = share * 100.0;
+    format!("{what}  [{bar:<WIDTH$}] {percent:3.0} %  {done:.1} MiB  {rate:.1} MiB/s")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +102,15 @@ mod tests {
         assert_eq!(draw(50, None, 20, second), "20 lines  20/s");
         assert!(draw(0, Some(0), 0, Duration::ZERO).starts_with("0 lines"));
         assert!(draw(200, Some(100), 1, second).contains("100 %"), "a file that grew");
+    }
+
+    #[test]
+    fn bytes_are_shown_as_such() {
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            draw_bytes("sent", 1 << 20, Some(2 << 20), second),
+            "sent  [===============               ]  50 %  1.0 MiB  1.0 MiB/s"
+        );
+        assert_eq!(draw_bytes("received", 3 << 19, None, second), "received  1.5 MiB  1.5 MiB/s");
     }
 }

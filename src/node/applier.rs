@@ -23,8 +23,9 @@ use crate::ids::{Ticket, WriteId};
 use crate::metrics::Metrics;
 use crate::raft::{Entry, Installed, Payload};
 use crate::replica::{Resolved, Work};
-use crate::state::{ApplyError, At, Changes, CommandError, Reply, State};
-use crate::storage::{Store, StoreError, StoreErrorKind, Table};
+use crate::snapshot::WorkError;
+use crate::state::{ApplyError, At, Changes, CommandError, Reply, Restore, State};
+use crate::storage::{Checkpoint, Store, StoreError, StoreErrorKind, Table};
 use crate::threads;
 use crate::watch::Watches;
 
@@ -233,6 +234,34 @@ impl Applier {
         Ok(completions)
     }
 
+    /// Puts the rows of a backup in place of all there are, as the entry at `index` wants it. A node that
+    /// does not have the backup has lost its state by that; one that cannot write stops, since the
+    /// state is good as it was, and its next process meets the entry again.
+    fn restore(&mut self, index: u64, restore: &Restore) -> Result<(), Trouble> {
+        let taken = self.states.blobs.take(restore.file, &restore.sha256);
+        let taken = taken.map_err(|error| match error {
+            WorkError::Missing => {
+                Trouble::Lost(format!("entry {index} restores a backup that is not on this node"))
+            }
+            error if error.is_wrong() || error.is_damage() => {
+                Trouble::Lost(format!("entry {index} restores a backup: {error}"))
+            }
+            error => Trouble::Fatal(format!("entry {index} restores a backup: {error}")),
+        })?;
+        let mut state = self.state.take().expect("the entry was just applied to it");
+        // What follows is counted to the new rows; where they are is known when all of it is durable.
+        let old = state.replace_rows(Store::in_memory().0, &taken.meta);
+        if let Err(error) = old.close() {
+            log::warn!("the state that is left behind did not close cleanly: {error}");
+        }
+        let checkpoint = Checkpoint { applied: index, meta: state.meta_bytes() };
+        *state.table_mut() =
+            self.states.restore(restore.file, &taken, &checkpoint, &self.metrics)?;
+        log::info!("entry {index} has put a backup in place of all rows");
+        self.state = Some(state);
+        Ok(())
+    }
+
     fn publish(&mut self) -> Result<(), Trouble> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let applied = state.summary().applied;
@@ -280,6 +309,9 @@ impl Applier {
                 Trouble::Fatal(format!("entry {} cannot be applied: {error}", entry.index))
             }
         })?;
+        if let Some(restore) = state.take_restore() {
+            self.restore(entry.index, &restore)?;
+        }
         if let Payload::Configuration(configuration) = &entry.payload {
             self.states.remember_members(entry.index, configuration);
         }

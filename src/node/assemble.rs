@@ -19,6 +19,7 @@ use super::log_reader::{self, ReadDone};
 use super::log_writer::{self, LogCommand, LogDone};
 use super::peers::{self, Peers};
 use super::recover::{Found, Recovery};
+use super::restore::RestoreThread;
 use super::run::{Node, wire_identity};
 use super::running::Running;
 use super::scrub::Scrubber;
@@ -30,7 +31,7 @@ use crate::membership::{GossipCommand, GossipThread, Reconciler, announce, gossi
 use crate::metrics::Metrics;
 use crate::raft::{Boot, Configuration, Index, NodeId};
 use crate::replica::{LogRequest, Registration, Replica};
-use crate::snapshot;
+use crate::snapshot::{self, Blobs};
 use crate::state::{Command, State};
 use crate::storage::{DataDir, StateDir, Store};
 use crate::transport::{Hello, Purpose};
@@ -93,7 +94,10 @@ impl Node<'_> {
         let (commands, done) = (wires.log.1.clone(), wires.log_done.0.clone());
         let log = log_writer::spawn(writer, vote, mark, commands, done, metrics);
         let log_read = log_reader::spawn(reader, wires.read.1.clone(), wires.read_done.0.clone());
+        let blobs = Blobs::open(self.data.path(), self.store_options);
+        let blobs = Arc::new(blobs.map_err(StartError::failed)?);
         let states = States {
+            blobs: Arc::clone(&blobs),
             dir: Arc::clone(&self.state_dir),
             options: self.store_options,
             views: self.views.clone(),
@@ -104,7 +108,8 @@ impl Node<'_> {
             replaced: Arc::clone(&replaced),
         };
         let apply = self.applier(&wires, state, states).spawn();
-        let (snapshots, snapshot) = self.snapshots(&wires)?;
+        let (snapshots, snapshot) = self.snapshots(&wires, Arc::clone(&blobs))?;
+        let restore = self.restorer(id, blobs, snapshots.clone()).spawn();
         let interrupt = Arc::new(AtomicBool::new(false));
         let scrub = self.scrubber(&wires, Arc::clone(&interrupt)).spawn();
         let space = self.watch_space(&wires, replaced)?;
@@ -121,7 +126,9 @@ impl Node<'_> {
             wires.gossip.0.send(GossipCommand::Contacts(configuration)).ok();
         }
         let mut threads = vec![gossip];
-        for thread in [raft, Ok(snapshot), scrub, apply, log, log_read, Ok(self.transport_thread)] {
+        for thread in
+            [raft, restore, Ok(snapshot), scrub, apply, log, log_read, Ok(self.transport_thread)]
+        {
             threads.push(thread.map_err(no_thread)?);
         }
         Ok(Running {
@@ -132,6 +139,7 @@ impl Node<'_> {
             transport: self.transport,
             snapshots,
             scrub: (self.scrub, interrupt),
+            restores: self.client.restores,
             stopper,
             _space: space,
             threads,
@@ -174,7 +182,11 @@ impl Node<'_> {
         }
     }
 
-    fn snapshots(&self, wires: &Wires) -> Result<(snapshot::Handle, JoinHandle<()>), StartError> {
+    fn snapshots(
+        &self,
+        wires: &Wires,
+        blobs: Arc<Blobs>,
+    ) -> Result<(snapshot::Handle, JoinHandle<()>), StartError> {
         let config = snapshot::Config {
             data_dir: self.data.path().to_owned(),
             cluster: self.cluster(),
@@ -183,11 +195,28 @@ impl Node<'_> {
             store: self.store_options,
             state_dir: Arc::clone(&self.state_dir),
             views: self.views.clone(),
+            blobs,
         };
         let (inbox, transport) = (self.states_inbox.clone(), self.transport.clone());
         let events = on_snapshot(wires.control.0.clone());
         snapshot::start(config, inbox, transport, events, Arc::clone(&self.metrics))
             .map_err(|error| StartError::Failed(format!("states cannot be moved: {error}")))
+    }
+
+    fn restorer(
+        &self,
+        id: NodeId,
+        blobs: Arc<Blobs>,
+        snapshots: snapshot::Handle,
+    ) -> RestoreThread {
+        RestoreThread {
+            id,
+            restores: self.client.restores.clone(),
+            client: self.client.clone(),
+            blobs,
+            snapshots,
+            reserve_bytes: self.config.disk.reserve_bytes,
+        }
     }
 
     fn scrubber(&self, wires: &Wires, stop: Arc<AtomicBool>) -> Scrubber {

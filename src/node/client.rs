@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::RwLock;
 
+use super::restore::{Finish, Restores};
 use super::{LeaderContact, ScrubStatus, Status};
 use crate::error::Failure;
 use crate::ids::Ticket;
@@ -33,6 +34,9 @@ pub enum Ask {
     Transfer(Option<u64>),
     /// Take this member out of the cluster.
     Remove(u64),
+    /// Restore the backup that was handed in, all of it; goes to the thread `restore`, and is answered
+    /// with [`Outcome::Done`] whatever became of it: see [`Upload::finish`](super::Upload::finish).
+    Restore(Finish),
 }
 
 /// A question to the raft thread.
@@ -131,6 +135,8 @@ pub struct Client {
     pub roster: Roster,
     /// The account of the scrub, and where one is asked for.
     pub scrub: Arc<ScrubStatus>,
+    /// Where backups are handed in.
+    pub restores: Restores,
     /// Who waits for rows to change.
     pub watches: Watches,
     /// When the leader was last heard.
@@ -155,11 +161,13 @@ impl Client {
     ) -> Self {
         let next_ticket = Arc::new(AtomicU64::new(1));
         let (scrub, contact) = (Arc::default(), Arc::default());
+        let restores = Restores::default();
         Self {
             completions,
             metrics,
             roster,
             scrub,
+            restores,
             watches,
             contact,
             requests,
@@ -180,6 +188,9 @@ impl Client {
     /// # Errors
     /// [`Busy`] when the queue is full or the node is stopping: nothing was asked.
     pub fn submit(&self, request: Request) -> Result<(), Busy> {
+        if let Ask::Restore(finish) = &request.ask {
+            return finish.send(request.ticket, request.deadline).then_some(()).ok_or(Busy);
+        }
         self.requests.try_send(request).map_err(|error| match error {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => {
                 self.metrics.proposals_refused.inc();

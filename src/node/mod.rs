@@ -9,6 +9,7 @@
 //! | `transport` | peer connections | `crate::transport` |
 //! | `gossip` | the roster | `crate::membership` |
 //! | `snapshot`, `snapshot-work` | states on their way between nodes | `crate::snapshot` |
+//! | `restore` | a backup that arrives | `restore` |
 //! | `scrub` | nothing; reads the state on disk now and then | `scrub` |
 //! | `space` | the reserve of the disk | `space` |
 //! | `http-n` | client connections | `crate::http` |
@@ -16,6 +17,7 @@
 mod applied;
 mod applier;
 mod assemble;
+mod backup;
 mod banner;
 mod boot;
 mod client;
@@ -31,6 +33,7 @@ mod peers;
 mod publish;
 mod recover;
 mod report;
+mod restore;
 mod run;
 mod running;
 mod scrub;
@@ -41,10 +44,12 @@ mod status;
 mod upkeep;
 
 pub use applier::apply_entry;
+pub use backup::{Backup, BackupInfo, verify_backup};
 pub use boot::StartError;
 pub use client::{Ask, Busy, Client, Completion, Completions, Outcome, Request, Sink};
 pub use clock::Clock;
 pub use contact::LeaderContact;
+pub use restore::{Fed, Finish, RestoreError, Restored, Restores, Upload};
 pub use run::run;
 pub use scrub_status::{ScrubEnd, ScrubReport, ScrubStatus, ScrubWake};
 pub use status::{DiskHealth, MemberStatus, Phase, Status};

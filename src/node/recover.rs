@@ -306,7 +306,7 @@ impl Recovery<'_> {
         }
         log::warn!("the log has everything from the beginning: the state is built again from it");
         let fresh = self.dir.stage().map_err(StartError::failed)?;
-        self.dir.adopt(&fresh, None).map_err(StartError::failed)?;
+        let fresh = self.dir.adopt(&fresh, None).map_err(StartError::failed)?;
         let opened: Result<_, StoreError> =
             Store::open_in(&fresh, self.store, Arc::clone(self.metrics), self.views.clone());
         let (store, _) = opened.map_err(StartError::failed)?;

@@ -94,6 +94,7 @@ pub(super) struct Node<'a> {
     pub(super) views: Views,
     pub(super) scrub: Arc<ScrubStatus>,
     pub(super) contact: Arc<LeaderContact>,
+    pub(super) client: Client,
     pub(super) requests: Receiver<super::Request>,
     pub(super) raft_inbox: Receiver<Inbound>,
     pub(super) gossip_inbox: Receiver<Inbound>,
@@ -143,7 +144,7 @@ impl<'a> Node<'a> {
         );
         let (scrub, contact) = (Arc::clone(&client.scrub), Arc::clone(&client.contact));
         let service = http::Service::new(
-            client,
+            client.clone(),
             http::Options {
                 request_timeout: config.request_timeout,
                 miss_timeout: config.timing.election_max,
@@ -193,6 +194,7 @@ impl<'a> Node<'a> {
             views,
             scrub,
             contact,
+            client,
             requests,
             raft_inbox,
             gossip_inbox,

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::boot::StartError;
 use super::driver::{Control, End};
+use super::restore::Restores;
 use super::scrub_status::ScrubStatus;
 use super::states::Stopper;
 use crate::http;
@@ -51,6 +52,8 @@ pub(super) struct Running {
     pub snapshots: snapshot::Handle,
     /// The scrub, and what interrupts it.
     pub scrub: (Arc<ScrubStatus>, Arc<AtomicBool>),
+    /// The thread `restore`.
+    pub restores: Restores,
     /// Ends a checkpoint that waits for room.
     pub stopper: Stopper,
     /// Its drop ends the thread `space`, which nobody waits for: it may hang with the disk.
@@ -95,6 +98,7 @@ impl Running {
         self.front.stop();
         self.gossip.send(GossipCommand::Stop).ok();
         self.control.send(Control::Stop).ok();
+        self.restores.stop();
         self.snapshots.stop();
         let (scrub, interrupt) = self.scrub;
         interrupt.store(true, Ordering::Relaxed);

@@ -41,7 +41,7 @@ pub struct DataBytes {
     pub log: u64,
     /// The state's checkpoints, also one that is being built.
     pub state: u64,
-    /// States on their way from or to other nodes.
+    /// States on their way from or to other nodes, and backups on their way into a restore.
     pub snapshots: u64,
     /// Everything else: identity, vote, the reserve.
     pub other: u64,
@@ -330,7 +330,7 @@ fn measure(data: &Path) -> io::Result<DataBytes> {
         let name = entry.file_name();
         match name.to_str().unwrap_or_default() {
             "log" => parts.log += bytes,
-            "snapshots" => parts.snapshots += bytes,
+            "snapshots" | "restore" => parts.snapshots += bytes,
             name if name == "state" || name.starts_with("state-") => parts.state += bytes,
             _ => parts.other += bytes,
         }

@@ -12,9 +12,11 @@ use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 use crate::raft::{Configuration, Index, Installed};
+use crate::snapshot::{Blobs, FileId, Taken};
 use crate::state::{Meta, State};
 use crate::storage::{
-    DataDir, StateDir, Store, StoreError, StoreErrorKind, StoreOptions, StoreStopper, Views,
+    Checkpoint, DataDir, StateDir, Store, StoreError, StoreErrorKind, StoreOptions, StoreStopper,
+    Views,
 };
 
 /// A state that came from another node: complete, checked, durable, and not in use yet.
@@ -51,6 +53,8 @@ pub type Stopper = Arc<Mutex<Option<StoreStopper>>>;
 
 /// Where states are kept, and how one is opened.
 pub struct States {
+    /// Backups that are to be restored.
+    pub blobs: Arc<Blobs>,
     /// Which one counts.
     pub dir: Arc<Mutex<StateDir>>,
     /// How one is opened.
@@ -85,15 +89,45 @@ impl States {
         let restart = Some((installed.index, installed.term));
         let failed =
             |error: &dyn std::fmt::Display| StoreError::new(StoreErrorKind::Io, error.to_string());
-        self.dir.lock().adopt(&arrived.dir, restart).map_err(|error| failed(&error))?;
+        let dir = self.dir.lock().adopt(&arrived.dir, restart).map_err(|error| failed(&error))?;
         let (store, checkpoint) =
-            Store::open_in(&arrived.dir, self.options, Arc::clone(metrics), self.views.clone())?;
+            Store::open_in(&dir, self.options, Arc::clone(metrics), self.views.clone())?;
         *self.stopper.lock() = store.stopper();
         self.replaced.store(true, Ordering::Relaxed);
         let meta = checkpoint.map(|it| it.meta).unwrap_or_default();
         let state = State::restore(store, &meta).map_err(|error| failed(&error))?;
         self.remember_members(installed.configuration_index, &installed.configuration);
         Ok(state)
+    }
+
+    /// Makes the state that was built of a backup the one in use, as of a checkpoint with its rows.
+    /// Until the manifest says so the backup stays, so a crash anywhere leaves the old state, and what
+    /// it takes to do this again.
+    ///
+    /// # Errors
+    /// When it cannot be switched to or opened, as with [`States::adopt`]. Damage that is found before
+    /// the switch is told as such.
+    pub fn restore(
+        &self,
+        file: FileId,
+        taken: &Taken,
+        checkpoint: &Checkpoint,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Store, StoreError> {
+        Store::relabel(&taken.dir, self.options, checkpoint)?;
+        let io =
+            |error: &dyn std::fmt::Display| StoreError::new(StoreErrorKind::Io, error.to_string());
+        let mut manifest = self.dir.lock();
+        // The log may still have to follow a state that was installed before.
+        let restart = manifest.pending_restart();
+        let dir = manifest.adopt(&taken.dir, restart).map_err(|error| io(&error))?;
+        drop(manifest);
+        self.blobs.done(file);
+        let opened = Store::open_in(&dir, self.options, Arc::clone(metrics), self.views.clone());
+        let (store, _) = opened.map_err(|error| io(&error))?;
+        *self.stopper.lock() = store.stopper();
+        self.replaced.store(true, Ordering::Relaxed);
+        Ok(store)
     }
 
     /// The log begins behind the state that was adopted.

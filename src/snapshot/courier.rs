@@ -1,4 +1,7 @@
-//! The thread `snapshot`: does what the two cores say, as far as it is quickly done.
+//! The thread `snapshot`: does what the cores say, as far as it is quickly done. What it does for
+//! backups on their way is in `staging`.
+
+mod staging;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,11 +17,12 @@ use crossbeam_channel::{Receiver, Sender, after, never, select};
 use parking_lot::Mutex;
 use rustix::fs::statvfs;
 
+use self::staging::Stagings;
 use super::fetch::{self, Fetcher};
-use super::message::{CHUNK_HEADER, FileId, Message, Request, seal_chunk};
+use super::message::{Answer, CHUNK_HEADER, FileId, Message, Request, seal_chunk};
 use super::serve::{self, Server};
 use super::work::{Done, Job, Made, incoming, outgoing};
-use super::{Event, Shared, Status};
+use super::{Blobs, Event, Shared, Status};
 use crate::metrics::Metrics;
 use crate::raft::{Index, NodeId};
 use crate::storage::{StateDir, Views};
@@ -41,6 +45,8 @@ pub struct Parts {
     pub state_dir: Arc<Mutex<StateDir>>,
     /// Where the newest checkpoint is found.
     pub views: Views,
+    /// Backups that are to be restored.
+    pub blobs: Arc<Blobs>,
     /// The way to the others.
     pub transport: transport::Handle,
     /// Who is told.
@@ -53,12 +59,13 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
 }
 
-/// Both cores and their files.
+/// The cores and their files.
 pub struct Courier {
     parts: Parts,
     start: Instant,
     server: Server,
     fetcher: Fetcher,
+    stagings: Stagings,
     /// The files that are served.
     files: BTreeMap<FileId, File>,
     /// The file that is being received.
@@ -84,6 +91,7 @@ impl Courier {
             start: Instant::now(),
             server: Server::new(parts.rate),
             fetcher: Fetcher::new(),
+            stagings: Stagings::new(parts.rate, &parts.blobs),
             files: BTreeMap::new(),
             part: None,
             quiet_until: Duration::ZERO,
@@ -94,7 +102,8 @@ impl Courier {
     /// Runs until it is told to stop, nobody could tell it any more, or the transport has ended.
     pub fn run(mut self, inbox: &Receiver<Inbound>, woken: &Receiver<()>, done: &Receiver<Done>) {
         loop {
-            let deadlines = [self.server.deadline(), self.fetcher.deadline()];
+            let deadlines =
+                [self.server.deadline(), self.fetcher.deadline(), self.stagings.deadline()];
             let next = deadlines.into_iter().flatten().min();
             let timer = next.map_or_else(never, |then| after(then.saturating_sub(self.now())));
             select! {
@@ -110,12 +119,19 @@ impl Courier {
             let now = self.now();
             self.server.advance(now);
             self.fetcher.advance(now);
+            self.advance_stagings(now);
             self.act();
-            *self.parts.shared.status.lock() = Status {
+            let status = Status {
                 fetching: self.fetcher.progress(),
                 serving: self.server.receivers().collect(),
                 pinned: self.server.pinned(),
+                announced: self.stagings.announced(),
+                standings: self.stagings.standings(),
             };
+            let before = std::mem::replace(&mut *self.parts.shared.status.lock(), status.clone());
+            if (before.announced, before.standings) != (status.announced, status.standings) {
+                self.stagings.tell();
+            }
         }
         self.parts.shared.stop.store(true, Ordering::Relaxed);
     }
@@ -137,12 +153,27 @@ impl Courier {
         if wishes.adopted {
             self.fetcher.adopted(now);
         }
+        wishes.staging.into_iter().for_each(|stage| self.stagings.obey(now, stage));
         wishes.stop
     }
 
     fn on_message(&mut self, from: NodeId, body: &Bytes) {
         let now = self.now();
         match Message::decode(body) {
+            Ok(Message::Staging(staging)) => self.stagings.on_message(now, from, staging),
+            Ok(Message::Request(Request::Read { file, offset }))
+                if self.stagings.announced() == Some(file) =>
+            {
+                self.stagings.on_read(now, from, file, offset);
+            }
+            Ok(Message::Answer(Answer::Chunk { file, offset, bytes }))
+                if self.stagings.receives(file) =>
+            {
+                self.stagings.on_chunk(now, from, file, offset, bytes);
+            }
+            Ok(Message::Answer(Answer::Gone { file })) if self.stagings.receives(file) => {
+                self.stagings.on_gone(from, file);
+            }
             Ok(Message::Request(request)) => {
                 let checkpoint = self.servable(&request);
                 self.server.on_request(now, from, request, checkpoint);
@@ -186,6 +217,9 @@ impl Courier {
                     log::warn!("no snapshot can be made: {error}");
                 }
             }
+            Done::Checked { file, abandoned, result } => {
+                self.on_checked(now, file, &abandoned, result);
+            }
             Done::Built { abandoned, .. } if abandoned.load(Ordering::Relaxed) => {}
             Done::Built { file, result: Ok(ready), .. } => {
                 if self.fetcher.on_built(now, file) {
@@ -207,9 +241,11 @@ impl Courier {
     fn act(&mut self) {
         loop {
             let (serve, fetch) = (self.server.take_actions(), self.fetcher.take_actions());
-            if serve.is_empty() && fetch.is_empty() {
+            let stage = self.stagings.take_actions();
+            if serve.is_empty() && fetch.is_empty() && stage.is_empty() {
                 return;
             }
+            stage.into_iter().for_each(|action| self.stage(action));
             serve.into_iter().for_each(|action| self.serve(action));
             fetch.into_iter().for_each(|action| self.fetch(action));
         }
@@ -244,9 +280,7 @@ impl Courier {
 
     fn read(&self, file: FileId, offset: u64, length: usize) -> io::Result<Bytes> {
         let data = self.files.get(&file).ok_or(io::ErrorKind::NotFound)?;
-        let mut message = vec![0; CHUNK_HEADER + length];
-        data.read_exact_at(&mut message[CHUNK_HEADER..], offset)?;
-        Ok(seal_chunk(file, offset, message))
+        chunk(data, file, offset, length)
     }
 
     /// What cannot be sent is asked for again.
@@ -259,8 +293,8 @@ impl Courier {
             fetch::Action::Send(to, request) => self.send(to, Lane::Control, request.encode()),
             fetch::Action::Create { file, size } => {
                 // The old one goes before the new one needs its room.
-                self.part = None;
-                match Incoming::create(&self.parts.folder, file, size) {
+                self.discard_part();
+                match Incoming::create(incoming(&self.parts.folder, file), file, size) {
                     Ok(part) => self.part = Some(part),
                     Err(error) => self.failed(file, &error.to_string()),
                 }
@@ -283,13 +317,20 @@ impl Courier {
                     self.failed(file, "too many others were given up and have not ended yet");
                 }
             }
-            fetch::Action::Discard => self.part = None,
+            fetch::Action::Discard => self.discard_part(),
+        }
+    }
+
+    fn discard_part(&mut self) {
+        if let Some(part) = self.part.take() {
+            remove(&part.path);
         }
     }
 }
 
 impl Incoming {
-    fn create(folder: &Path, name: FileId, size: u64) -> io::Result<Self> {
+    fn create(path: PathBuf, name: FileId, size: u64) -> io::Result<Self> {
+        let folder = path.parent().expect("a file is in a folder");
         let free = statvfs(folder)?;
         let free = free.f_bavail.saturating_mul(free.f_frsize);
         // The file, and what is built of it.
@@ -303,9 +344,8 @@ impl Incoming {
                 ),
             ));
         }
-        let path = incoming(folder, name);
         let file = File::create(&path)?;
-        log::info!("receiving a snapshot of {size} bytes");
+        log::info!("receiving {} of {size} bytes", path.display());
         Ok(Self { name, path, file, unsynced: 0, abandoned: Arc::default() })
     }
 
@@ -323,8 +363,14 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.abandoned.store(true, Ordering::Relaxed);
-        remove(&self.path);
     }
+}
+
+/// A piece of a file as a message.
+fn chunk(data: &File, file: FileId, offset: u64, length: usize) -> io::Result<Bytes> {
+    let mut message = vec![0; CHUNK_HEADER + length];
+    data.read_exact_at(&mut message[CHUNK_HEADER..], offset)?;
+    Ok(seal_chunk(file, offset, message))
 }
 
 /// Removes a file of ours; what remains goes at the next start.

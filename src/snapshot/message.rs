@@ -17,6 +17,9 @@
 //! | 19 | [`Answer::Busy`]    | |
 //! | 20 | [`Answer::Gone`]    | file 16 |
 //! | 21 | [`Answer::Chunk`]   | file 16, offset u64, CRC32C of all before and behind it u32, bytes |
+//! | 33 | [`Staging::Stage`]    | file 16, size u64, SHA-256 32, not after u64 |
+//! | 34 | [`Staging::Staged`]   | file 16, not after u64 |
+//! | 35 | [`Staging::Unstaged`] | file 16, why u8 |
 //!
 //! The transport's frames have a checksum too; the one of a chunk is taken where the file was read and
 //! checked where it is written, so it covers what lies between as well.
@@ -97,6 +100,79 @@ pub enum Answer {
     },
 }
 
+/// A backup that is to be restored, as it goes to the members beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Names this attempt to restore it.
+    pub file: FileId,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Of everything in it before its end.
+    pub sha256: [u8; 32],
+}
+
+/// What is said about a backup on its way; its pieces are asked for and sent like those of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staging {
+    /// Hold this, checked and durable; I have it. Said again until it is answered.
+    Stage {
+        /// What.
+        blob: Blob,
+        /// Until the clock of the state, in ms, is past this; 0: as long as this is said.
+        not_after_ms: u64,
+    },
+    /// I hold it, and shall for so long.
+    Staged {
+        /// What.
+        file: FileId,
+        /// As in the question; a later one when that was promised before.
+        not_after_ms: u64,
+    },
+    /// I do not hold it and shall not.
+    Unstaged {
+        /// What.
+        file: FileId,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// Why a member does not hold a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is at another one.
+    Busy,
+    /// Its disk has no room.
+    NoRoom,
+    /// What arrived was not what was announced.
+    Damaged,
+    /// It comes from a program that is newer than this node's.
+    Newer,
+    /// Something else; this node's log says what.
+    Failed,
+}
+
+impl Why {
+    const ALL: [(u8, Self); 5] = [
+        (1, Self::Busy),
+        (2, Self::NoRoom),
+        (3, Self::Damaged),
+        (4, Self::Newer),
+        (5, Self::Failed),
+    ];
+
+    fn code(self) -> u8 {
+        let found = Self::ALL.iter().find(|(_, why)| *why == self);
+        found.expect("the table has all").0
+    }
+
+    /// One of a later program is some failure.
+    fn from_code(code: u8) -> Self {
+        let found = Self::ALL.iter().find(|(known, _)| *known == code);
+        found.map_or(Self::Failed, |(_, why)| *why)
+    }
+}
+
 /// Why bytes are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MessageError {
@@ -118,6 +194,8 @@ pub enum Message {
     Request(Request),
     /// To a receiver.
     Answer(Answer),
+    /// About a backup.
+    Staging(Staging),
 }
 
 impl Request {
@@ -153,6 +231,23 @@ impl Answer {
                 message.extend_from_slice(bytes);
                 seal_chunk(*file, *offset, message)
             }
+        }
+    }
+}
+
+impl Staging {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Stage { blob: Blob { file, size, sha256 }, not_after_ms } => {
+                let not_after = not_after_ms.to_le_bytes();
+                join(33, &[&file.0, &size.to_le_bytes(), sha256, &not_after])
+            }
+            Self::Staged { file, not_after_ms } => {
+                join(34, &[&file.0, &not_after_ms.to_le_bytes()])
+            }
+            Self::Unstaged { file, why } => join(35, &[&file.0, &[why.code()]]),
         }
     }
 }
@@ -215,6 +310,19 @@ impl Message {
                 }
                 return Ok(Self::Answer(Answer::Chunk { file, offset, bytes }));
             }
+            33 => {
+                let (file, size, sha256) = (fields.file()?, fields.number()?, fields.take()?);
+                let (blob, not_after_ms) = (Blob { file, size, sha256 }, fields.number()?);
+                Self::Staging(Staging::Stage { blob, not_after_ms })
+            }
+            34 => {
+                let (file, not_after_ms) = (fields.file()?, fields.number()?);
+                Self::Staging(Staging::Staged { file, not_after_ms })
+            }
+            35 => {
+                let (file, [code]) = (fields.file()?, fields.take()?);
+                Self::Staging(Staging::Unstaged { file, why: Why::from_code(code) })
+            }
             _ => return Err(MessageError::Newer),
         };
         if fields.0.is_empty() { Ok(decoded) } else { Err(MessageError::Malformed) }
@@ -263,9 +371,16 @@ mod tests {
             Answer::Gone { file },
             Answer::Chunk { file, offset: 512 << 10, bytes: Bytes::from_static(b"rows") },
         ];
+        let blob = Blob { file, size: 1 << 36, sha256: [9; 32] };
+        let staging = [
+            Staging::Stage { blob, not_after_ms: 1 << 41 },
+            Staging::Staged { file, not_after_ms: 0 },
+            Staging::Unstaged { file, why: Why::NoRoom },
+        ];
+        let staging = staging.map(|it| (it.encode(), Message::Staging(it)));
         let requests = requests.map(|it| (it.encode(), Message::Request(it)));
         let answers = answers.map(|it| (it.encode(), Message::Answer(it)));
-        requests.into_iter().chain(answers).collect()
+        staging.into_iter().chain(requests).chain(answers).collect()
     }
 
     #[test]
@@ -293,6 +408,14 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_survives_and_an_unknown_one_is_a_failure() {
+        for (code, why) in Why::ALL {
+            assert_eq!((why.code(), Why::from_code(code)), (code, why));
+        }
+        assert_eq!(Why::from_code(200), Why::Failed);
+    }
+
+    #[test]
     fn a_whole_chunk_fits_a_frame() {
         let message = seal_chunk(Id128([1; 16]), 0, vec![5; CHUNK_HEADER + CHUNK]);
         assert!(message.len() <= MAX_BODY);
@@ -302,7 +425,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn random_bytes_never_panic(mut bytes in any::<Vec<u8>>(), kind in 0u8..24) {
+        fn random_bytes_never_panic(mut bytes in any::<Vec<u8>>(), kind in 0u8..40) {
             let _ = Message::decode(&bytes.clone().into());
             bytes.splice(..0, [kind, FORMAT, 0, 0]);
             let _ = Message::decode(&bytes.into());

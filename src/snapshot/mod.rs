@@ -23,21 +23,30 @@
 //! more than a few chunks are ever in memory. What is on the way is in `snapshots` in the data directory
 //! and is worth nothing to the next process, which begins by emptying it.
 //!
+//! # Backups
+//!
+//! A backup that is to be restored goes to all members before the one entry that restores it: the node
+//! that was given it announces it ([`Handle::stage`]), the others pull it in the same pieces, build a
+//! state of it beside their own and promise to keep it ([`stage`], [`blob`]).
+//!
 //! # What is believed
 //!
 //! A received state counts only when the chain of its chunks, its hash, the cluster in it and the digest
 //! of its rows are right; and the source checks the digest too, while it writes the file, so that a
 //! node whose disk has rotted finds out instead of passing it on.
 
+pub mod blob;
 mod bucket;
 mod courier;
 pub mod fetch;
 pub mod message;
 pub mod serve;
+pub mod stage;
 #[cfg(test)]
 mod tests;
 mod work;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,8 +57,12 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
+pub use self::blob::{Blobs, Checked, Taken};
 use self::courier::Courier;
 pub use self::fetch::Progress;
+pub use self::message::{Blob, FileId, Why};
+pub use self::stage::Standing;
+pub use self::work::WorkError;
 use self::work::Worker;
 use crate::ids::ClusterId;
 use crate::metrics::Metrics;
@@ -81,6 +94,8 @@ pub struct Config {
     pub state_dir: Arc<Mutex<StateDir>>,
     /// Where the newest checkpoint is found.
     pub views: Views,
+    /// Backups that are to be restored.
+    pub blobs: Arc<Blobs>,
 }
 
 /// What the owner is told.
@@ -122,6 +137,10 @@ pub struct Status {
     pub serving: Vec<NodeId>,
     /// The log behind this index is needed by one of them, if not now then soon.
     pub pinned: Option<Index>,
+    /// The backup that this node announces.
+    pub announced: Option<FileId>,
+    /// How the other members stand to it.
+    pub standings: BTreeMap<NodeId, Standing>,
 }
 
 /// What callers and the thread share.
@@ -139,7 +158,19 @@ struct Wishes {
     cancel: bool,
     fetch: Option<Fetch>,
     adopted: bool,
+    staging: Vec<Stage>,
     stop: bool,
+}
+
+/// What to do about the backup that is announced.
+#[derive(Debug)]
+enum Stage {
+    /// Announce this one to these.
+    Begin(Blob, Vec<NodeId>, Sender<()>),
+    /// Ask for a promise.
+    Keep(u64),
+    /// Announce nothing.
+    End,
 }
 
 /// The owner's side. Clones are the same.
@@ -161,7 +192,7 @@ impl Handle {
     /// Fetches nothing any more, and forgets a state that was handed over. Never blocks.
     pub fn cancel(&self) {
         self.wish(|wishes| {
-            *wishes = Wishes { cancel: true, fetch: None, adopted: false, stop: wishes.stop };
+            (wishes.cancel, wishes.fetch, wishes.adopted) = (true, None, false);
         });
     }
 
@@ -181,6 +212,24 @@ impl Handle {
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.status.lock().clone()
+    }
+
+    /// Announces a backup, which this node holds checked, to these members, and to nobody what was
+    /// announced before. How they stand to it is in [`Status::standings`]; `news` is told when that
+    /// changes. Never blocks.
+    pub fn stage(&self, blob: Blob, members: Vec<NodeId>, news: Sender<()>) {
+        self.wish(|wishes| wishes.staging.push(Stage::Begin(blob, members, news)));
+    }
+
+    /// Asks the members to promise to keep it until the clock of their state is past this, in ms.
+    /// Never blocks.
+    pub fn keep(&self, not_after_ms: u64) {
+        self.wish(|wishes| wishes.staging.push(Stage::Keep(not_after_ms)));
+    }
+
+    /// Announces it no more; members that have promised nothing forget it. Never blocks.
+    pub fn unstage(&self) {
+        self.wish(|wishes| wishes.staging.push(Stage::End));
     }
 
     /// Ends both threads, soon. Never blocks.
@@ -219,6 +268,7 @@ pub fn start(
     let (done_in, done) = bounded(8);
     let rate = config.rate;
     let (state_dir, views) = (Arc::clone(&config.state_dir), config.views.clone());
+    let blobs = Arc::clone(&config.blobs);
     let worker = Worker::new(config, folder.clone(), Arc::clone(&shared), Arc::clone(&metrics));
     let worker = threads::spawn("snapshot-work", move || worker.run(&jobs, &done_in))?;
     let courier = Courier::new(courier::Parts {
@@ -226,6 +276,7 @@ pub fn start(
         folder: folder.clone(),
         state_dir,
         views,
+        blobs,
         transport,
         events: Box::new(events),
         jobs: jobs_in,

@@ -108,6 +108,7 @@ impl World {
                 let receiver = self.receivers.get_mut(&to).unwrap();
                 receiver.fetcher.on_answer(self.now, from, answer);
             }
+            Message::Staging(other) => panic!("{other:?}"),
         }
         self.act();
     }

@@ -1,5 +1,5 @@
-//! The thread `snapshot-work`: what takes long. Both jobs pass all rows of a state from one place to
-//! another and end at once when the node stops or nobody wants the outcome any more.
+//! The thread `snapshot-work`: what takes long. Each job passes all rows of a state from one place to
+//! another and ends at once when the node stops or nobody wants the outcome any more.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::message::FileId;
+use super::blob::Checked;
+use super::message::{Blob, FileId};
 use super::{Config, Ready, Shared};
 use crate::ids::Id128;
 use crate::metrics::Metrics;
@@ -34,6 +35,13 @@ pub enum Job {
         /// Set when nobody wants it any more.
         abandoned: Arc<AtomicBool>,
     },
+    /// Check the backup that was received and build a state of it.
+    Check {
+        /// What it must be.
+        blob: Blob,
+        /// Set when nobody wants it any more.
+        abandoned: Arc<AtomicBool>,
+    },
 }
 
 /// What became of it.
@@ -49,6 +57,15 @@ pub enum Done {
         abandoned: Arc<AtomicBool>,
         /// The state.
         result: Result<Ready, WorkError>,
+    },
+    /// Of [`Job::Check`].
+    Checked {
+        /// Of which.
+        file: FileId,
+        /// As in the job: nobody wants it.
+        abandoned: Arc<AtomicBool>,
+        /// What it is.
+        result: Result<Checked, WorkError>,
     },
 }
 
@@ -77,6 +94,9 @@ pub enum WorkError {
     /// The file is not the one that was offered.
     #[error("the snapshot received is not what was offered: {0}")]
     Foreign(&'static str),
+    /// A backup that was never here, or is not any more.
+    #[error("it is not on this node")]
+    Missing,
     /// The rows are not those that the meta speaks of.
     #[error("the rows have the digest {found}, and ought to have {expected}")]
     Digest {
@@ -148,6 +168,11 @@ impl Worker {
                     let result = self.build(from, file, applied, &abandoned);
                     Done::Built { file, abandoned, result }
                 }
+                Job::Check { blob, abandoned } => {
+                    let given_up = [&self.shared.stop, &*abandoned];
+                    let result = self.config.blobs.check(blob.file, Some(&blob), given_up);
+                    Done::Checked { file: blob.file, abandoned, result }
+                }
             };
             if done.send(outcome).is_err() {
                 return;
@@ -166,7 +191,7 @@ impl Worker {
         let path = outgoing(&self.folder, file);
         let mut writer = SnapshotWriter::create(&path, &header)?;
         let never = AtomicBool::new(false);
-        for row in self.checked(view.rows(), expected, &never) {
+        for row in checked(view.rows(), expected, [&self.shared.stop, &never]) {
             let (key, value) = row?;
             writer.row(&key, &value)?;
         }
@@ -200,7 +225,8 @@ impl Worker {
         }
         let dir = self.config.state_dir.lock().stage()?;
         let checkpoint = Checkpoint { applied, meta: header.meta };
-        let rows = self.checked(&mut reader, summary.rows_digest, abandoned);
+        let given_up = [&self.shared.stop, abandoned];
+        let rows = checked(&mut reader, summary.rows_digest, given_up);
         let built = Store::build::<WorkError>(&dir, self.config.store, &checkpoint, rows);
         if let Err(error) = built {
             // It would be removed before the next attempt too, but may fill the disk until then.
@@ -213,27 +239,25 @@ impl Worker {
         let Summary { term, clock_ms, .. } = summary;
         Ok(Ready { from, dir, meta: checkpoint.meta, applied, term, clock_ms })
     }
+}
 
-    /// Passes rows on, and behind the last one the complaint if they were not the right ones.
-    fn checked<'a, E: Into<WorkError> + 'a>(
-        &'a self,
-        rows: impl Iterator<Item = Result<(Bytes, Bytes), E>> + 'a,
-        expected: Digest,
-        abandoned: &'a AtomicBool,
-    ) -> impl Iterator<Item = Result<(Bytes, Bytes), WorkError>> + 'a {
-        let given_up =
-            || [&self.shared.stop, abandoned].iter().any(|flag| flag.load(Ordering::Relaxed));
-        let mut digest = Digest::default();
-        // None behind the rows marks their end, for the verdict.
-        rows.map(Some).chain([None]).filter_map(move |row| match row {
-            _ if given_up() => Some(Err(WorkError::Abandoned)),
-            Some(Ok((key, value))) => {
-                digest.add(&key, &value);
-                Some(Ok((key, value)))
-            }
-            Some(Err(error)) => Some(Err(error.into())),
-            None if digest == expected => None,
-            None => Some(Err(WorkError::Digest { found: digest, expected })),
-        })
-    }
+/// Passes rows on, and behind the last one the complaint if they were not the right ones.
+pub fn checked<'a, E: Into<WorkError> + 'a>(
+    rows: impl Iterator<Item = Result<(Bytes, Bytes), E>> + 'a,
+    expected: Digest,
+    given_up: [&'a AtomicBool; 2],
+) -> impl Iterator<Item = Result<(Bytes, Bytes), WorkError>> + 'a {
+    let given_up = move || given_up.iter().any(|flag| flag.load(Ordering::Relaxed));
+    let mut digest = Digest::default();
+    // None behind the rows marks their end, for the verdict.
+    rows.map(Some).chain([None]).filter_map(move |row| match row {
+        _ if given_up() => Some(Err(WorkError::Abandoned)),
+        Some(Ok((key, value))) => {
+            digest.add(&key, &value);
+            Some(Ok((key, value)))
+        }
+        Some(Err(error)) => Some(Err(error.into())),
+        None if digest == expected => None,
+        None => Some(Err(WorkError::Digest { found: digest, expected })),
+    })
 }

@@ -12,10 +12,13 @@
 //! - Times in the rows stay as they are. The state's clock goes on from where the backup's stood, so
 //!   what had ten seconds to live then has ten seconds to live now.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::meta::{Meta, Summary};
 use super::reply::Reply;
+use super::standing::Standing;
+use super::writes::Writes;
 use super::{At, Changes, State};
 use crate::ids::Id128;
 use crate::storage::Table;
@@ -33,6 +36,25 @@ pub struct Restore {
     pub revision: u64,
     /// The backup's clock in ms: that of its state ([`Counters::now`](super::kv::Counters::now)).
     pub clock_ms: u64,
+}
+
+impl Meta {
+    /// That of a backup: what belongs to the data of a state that stands so. Nothing of the cluster is in
+    /// it but its name, and no write is under way.
+    #[must_use]
+    pub fn of_backup(standing: Standing) -> Self {
+        let Standing { summary, once, kv } = standing;
+        let writes = Writes::default();
+        let summary = Summary { writes_digest: writes.digest(), ..summary };
+        let configuration = Bytes::new();
+        Self { summary, configuration_index: 0, configuration, writes, once, kv }
+    }
+
+    /// The clock of the state in ms, which is not the cluster's after a restore.
+    #[must_use]
+    pub fn state_clock_ms(&self) -> u64 {
+        self.kv.now(self.summary.clock_ms)
+    }
 }
 
 /// How far a restore has come that was applied.
@@ -65,7 +87,7 @@ impl<T: Table> State<T> {
         let Restoring::Taken(restore) = self.restoring else {
             panic!("rows are replaced only when a restore was applied");
         };
-        let clock_ms = backup.kv.now(backup.summary.clock_ms);
+        let clock_ms = backup.state_clock_ms();
         assert_eq!(
             (backup.summary.revision, clock_ms),
             (restore.revision, restore.clock_ms),

@@ -319,6 +319,15 @@ proptest! {
 }
 
 #[test]
+fn the_first_key_is_newer_than_what_an_empty_store_is_told_to_be() {
+    let mut state = State::new(MemoryStore::default(), ClusterId::default());
+    let none = id(0, 0, 0);
+    state.apply_command(at(1), none, &Command::RaiseVersion { version: 2 }.encode()).unwrap();
+    let standing = Standing::decode(&state.standing_bytes()).unwrap();
+    assert!(standing.summary.revision >= standing.kv.key_index(None));
+}
+
+#[test]
 fn the_clusters_version_rises_and_is_never_more_than_is_known() {
     let raise = |version| Command::RaiseVersion { version }.encode();
     let none = id(0, 0, 0);

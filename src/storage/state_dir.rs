@@ -105,6 +105,8 @@ impl Manifest {
 pub struct StateDir {
     data: PathBuf,
     manifest: Manifest,
+    /// The directory in which a state is being built, or was, and may still be adopted.
+    staged: Option<PathBuf>,
 }
 
 impl StateDir {
@@ -139,7 +141,7 @@ impl StateDir {
             }
             Err(source) => return Err(OpenError::Io { action: "read", path, source }),
         };
-        let mut this = Self { data: data.to_owned(), manifest };
+        let mut this = Self { data: data.to_owned(), manifest, staged: None };
         if this.manifest.number > last {
             // Written down, so that it stays the same from start to start.
             this.replace(this.manifest.clone())?;
@@ -171,31 +173,52 @@ impl StateDir {
         self.manifest.restart
     }
 
-    /// Where the next state is to be built. What an attempt before has left there is removed; it must
-    /// be closed.
+    /// Where the next state is to be built. What attempts before have left is removed, or forgotten; it
+    /// must be closed.
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn stage(&self) -> Result<PathBuf, OpenError> {
+    pub fn stage(&mut self) -> Result<PathBuf, OpenError> {
         let path = self.path(self.manifest.number + 1);
         remove(&path)?;
+        self.staged = Some(path.clone());
         Ok(path)
     }
 
-    /// Makes a staged state, complete and durable, the one that counts; it is not lost. `restart`
-    /// says behind which index and term the log must begin, when what is in it does not fit.
+    /// Makes a state, complete, durable and closed, the one that counts; it is not lost. `restart`
+    /// says behind which index and term the log must begin, when what is in it does not fit. Gives
+    /// where the state is now: one that was not built where the next is expected moves there.
     ///
     /// # Errors
-    /// When the manifest cannot be written. Which state counts is then known only after a new start.
-    ///
-    /// # Panics
-    /// When `staged` is not what [`StateDir::stage`] gave.
-    pub fn adopt(&mut self, staged: &Path, restart: Option<(u64, u64)>) -> Result<(), OpenError> {
-        let number = self.manifest.number + 1;
-        assert_eq!(staged, self.path(number), "a state that was not staged");
+    /// When it cannot be moved or the manifest cannot be written. Which state counts is then known only
+    /// after a new start.
+    pub fn adopt(
+        &mut self,
+        state: &Path,
+        restart: Option<(u64, u64)>,
+    ) -> Result<PathBuf, OpenError> {
+        let mut number = self.manifest.number + 1;
+        let staged_by_other = self.staged.as_deref().is_some_and(|staged| staged != state);
+        if staged_by_other {
+            // Somebody builds there, and what becomes of that is not known yet.
+            number += 1;
+        }
+        let path = self.path(number);
+        if state == path {
+            self.staged = None;
+        } else {
+            remove(&path)?;
+            fs::rename(state, &path).map_err(|source| OpenError::Io {
+                action: "rename",
+                path: state.to_owned(),
+                source,
+            })?;
+            self.staged = self.staged.take().filter(|staged| staged != state);
+        }
         // The name of the directory must not be younger than the manifest that gives it.
         files::sync_dir(&self.data).map_err(|source| self.failed("sync", source))?;
-        self.replace(Manifest { number, lost: None, restart })
+        self.replace(Manifest { number, lost: None, restart })?;
+        Ok(path)
     }
 
     /// Notes that the log begins behind the installed state.
@@ -230,7 +253,8 @@ impl StateDir {
         }
         let mut in_use = 0;
         let numbers = numbers(&self.data)?.into_iter();
-        for path in numbers.filter(|it| *it < self.manifest.number).map(|it| self.path(it)) {
+        let old = numbers.filter(|it| *it < self.manifest.number).map(|it| self.path(it));
+        for path in old.filter(|path| self.staged.as_ref() != Some(path)) {
             let io = |source| OpenError::Io { action: "lock", path: path.clone(), source };
             if is_open(&path).map_err(io)? {
                 in_use += 1;

@@ -273,6 +273,7 @@ impl Mind {
                 self.log.push(format!("remove {id}"));
                 Outcome::Done
             }
+            Ask::Restore(_) => panic!("that goes to another thread"),
         }
     }
 

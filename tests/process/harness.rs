@@ -189,12 +189,27 @@ impl Node {
         child.wait().unwrap();
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, which: rustix::process::Signal) {
+        signal(self.child.as_ref().expect("it runs"), which);
+    }
+
     /// SIGTERM, and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
         let child = self.child.take().expect("it runs");
         signal(&child, rustix::process::Signal::TERM);
         self.child = Some(child);
         self.ended()
+    }
+
+    /// SIGSTOP: it does nothing any more, and nobody is told.
+    pub fn pause(&self) {
+        signal(self.child.as_ref().expect("it runs"), rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub fn resume(&self) {
+        signal(self.child.as_ref().expect("it runs"), rustix::process::Signal::CONT);
     }
 
     /// Waits for the end that the node comes to by itself.

@@ -1,9 +1,11 @@
 //! Real binaries with real files and sockets, on ports that the system chooses.
 
+mod backup;
 mod clockwork;
 mod cluster;
 mod demo;
 mod garbage;
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
 mod harness;
 mod idempotency;
 mod import;

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use bowline::ids::Id128;
 use bowline::metrics::Metrics;
 use bowline::raft::Fetch;
-use bowline::snapshot::{self, Event, Handle, Ready};
+use bowline::snapshot::{self, Blobs, Event, Handle, Ready};
 use bowline::state::kv::Counters;
 use bowline::state::{Digest, Meta, OnceQueue, Summary, Writes};
 use bowline::storage::{Rows, StateDir, Store, StoreOptions, Table, Views};
@@ -108,6 +108,7 @@ impl Machine {
             store: StoreOptions::default(),
             state_dir: Arc::clone(&self.state_dir),
             views: self.views.clone(),
+            blobs: Arc::new(Blobs::open(self.disk.path(), StoreOptions::default()).unwrap()),
         };
         let tell = move |event| events_in.send(event).unwrap();
         let (inbox, transport) = (node.states.clone(), node.handle.clone());

@@ -79,6 +79,7 @@ impl Puppet {
                 Message::Request(Request::Hold { .. } | Request::Done { .. }) => {}
                 // To what the puppet has asked itself, if anything.
                 Message::Answer(answer) => assert!(matches!(answer, Answer::Gone { .. })),
+                Message::Staging(other) => panic!("nobody restores anything: {other:?}"),
             }
         }
     }

@@ -15,6 +15,7 @@
 //!
 //! Numbers are little-endian; lengths have 32 bits. Nothing follows the end.
 
+mod encoder;
 mod format;
 mod reader;
 mod writer;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 
 use crate::ids::{ClusterId, Id128};
 
+pub use encoder::SnapshotEncoder;
 pub use reader::{SnapshotReader, verify};
 pub use writer::SnapshotWriter;
 

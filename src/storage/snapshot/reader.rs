@@ -1,4 +1,5 @@
-//! Reading a snapshot.
+//! Reading a snapshot, from a file or from any other source of bytes: where it ends shows only at the
+//! end, so no length is believed before the bytes are there.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -14,10 +15,9 @@ use crate::storage::store::is_row_key;
 
 /// Reads a snapshot row by row. Rows are to be believed only when the end was reached: each chunk is
 /// checked before its rows are handed out, but that all of them are there shows at the end.
-pub struct SnapshotReader {
+pub struct SnapshotReader<R = BufReader<File>> {
     path: PathBuf,
-    file: BufReader<File>,
-    length: u64,
+    input: R,
     header: SnapshotHeader,
     /// What is left of the current frame's payload.
     chunk: Bytes,
@@ -39,16 +39,24 @@ impl SnapshotReader {
     /// # Errors
     /// When it cannot be read, is newer than this program, or is damaged in its header.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
-        let io = |source| SnapshotError::io("open", path, source);
-        let file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
-        let mut file = BufReader::with_capacity(format::CHUNK_BYTES, file);
+        let file = File::open(path).map_err(|source| SnapshotError::io("open", path, source))?;
+        Self::over(BufReader::with_capacity(format::CHUNK_BYTES, file), path)
+    }
+}
+
+impl<R: Read> SnapshotReader<R> {
+    /// Reads the header of a snapshot that comes from somewhere; `path` names it in messages. What cannot be
+    /// unpacked or decoded on the way here must be reported as [`io::ErrorKind::InvalidData`] or
+    /// [`io::ErrorKind::InvalidInput`]; it counts as damage.
+    ///
+    /// # Errors
+    /// As [`SnapshotReader::open`].
+    pub fn over(mut input: R, path: &Path) -> Result<Self, SnapshotError> {
         let mut sha = Sha256::new();
-        let (header, crc, next) = read_header(path, &mut file, &mut sha)?;
+        let (header, crc, next) = read_header(path, &mut input, &mut sha)?;
         Ok(Self {
             path: path.to_owned(),
-            file,
-            length,
+            input,
             header,
             chunk: Bytes::new(),
             at: 0,
@@ -113,7 +121,7 @@ impl SnapshotReader {
                 if payload.len() != END || payload[..] != format::encode_end(self.rows, &before) {
                     return Err(self.damaged("rows or hash of the whole are not as at the end"));
                 }
-                if self.next != self.length {
+                if !read(&self.path, &mut self.input, self.at, 1)?.is_empty() {
                     return Err(self.damaged("something follows the end"));
                 }
                 let info = SnapshotInfo { rows: self.rows, bytes: self.next, sha256: before };
@@ -125,12 +133,10 @@ impl SnapshotReader {
 
     /// The next bytes, which count for the hash.
     fn read(&mut self, length: usize) -> Result<Bytes, SnapshotError> {
-        // Asked first, so that a damaged length asks for no memory.
-        if self.length.saturating_sub(self.next) < length as u64 {
+        let bytes = read(&self.path, &mut self.input, self.at, length)?;
+        if bytes.len() < length {
             return Err(self.damaged("it ends too early"));
         }
-        let mut bytes = vec![0; length];
-        read(&self.path, &mut self.file, self.at, &mut bytes)?;
         self.sha.update(&bytes);
         self.next += length as u64;
         Ok(bytes.into())
@@ -141,7 +147,7 @@ impl SnapshotReader {
     }
 }
 
-impl Iterator for SnapshotReader {
+impl<R: Read> Iterator for SnapshotReader<R> {
     type Item = Result<(Bytes, Bytes), SnapshotError>;
 
     /// As [`SnapshotReader::next_row`]; after an error there is nothing more.
@@ -169,11 +175,13 @@ pub fn verify(path: &Path) -> Result<(SnapshotHeader, SnapshotInfo), SnapshotErr
 /// Header, its checksum, and where it ends.
 fn read_header(
     path: &Path,
-    file: &mut BufReader<File>,
+    input: &mut impl Read,
     sha: &mut Sha256,
 ) -> Result<(SnapshotHeader, u32, u64), SnapshotError> {
-    let mut fixed = [0; HEADER];
-    read(path, file, 0, &mut fixed)?;
+    let begun = read(path, input, 0, HEADER)?;
+    let Ok(fixed) = <[u8; HEADER]>::try_from(&begun[..]) else {
+        return Err(damaged(path, 0, "it ends too early"));
+    };
     if fixed[..8] != format::MAGIC {
         return Err(damaged(path, 0, "it does not begin like a snapshot"));
     }
@@ -183,10 +191,8 @@ fn read_header(
     }
     let length = format::meta_length(&fixed);
     let length = length.ok_or_else(|| damaged(path, 0, "its header is impossible"))?;
-    let mut rest = Vec::new();
     let wanted = length + 4;
-    let io = |source| SnapshotError::io("read", path, source);
-    file.take(wanted as u64).read_to_end(&mut rest).map_err(io)?;
+    let rest = read(path, input, 0, wanted)?;
     if rest.len() < wanted {
         return Err(damaged(path, 0, "it ends within its header"));
     }
@@ -204,16 +210,24 @@ fn part<const N: usize>(bytes: &Bytes) -> [u8; N] {
     format::part(bytes, 0)
 }
 
+/// This many bytes, or fewer when there are no more. Memory is taken as they come, so a damaged length
+/// asks for none.
 fn read(
     path: &Path,
-    file: &mut BufReader<File>,
+    input: &mut impl Read,
     at: u64,
-    bytes: &mut [u8],
-) -> Result<(), SnapshotError> {
-    file.read_exact(bytes).map_err(|source| match source.kind() {
-        io::ErrorKind::UnexpectedEof => damaged(path, at, "it ends too early"),
-        _ => SnapshotError::io("read", path, source),
-    })
+    length: usize,
+) -> Result<Vec<u8>, SnapshotError> {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    let mut bytes = Vec::with_capacity(length.min(2 * format::CHUNK_BYTES));
+    match input.take(length as u64).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(match error.kind() {
+            UnexpectedEof => damaged(path, at, "it ends too early"),
+            InvalidData | InvalidInput => damaged(path, at, "it cannot be unpacked"),
+            _ => SnapshotError::io("read", path, error),
+        }),
+    }
 }
 
 fn damaged(path: &Path, offset: u64, what: &'static str) -> SnapshotError {

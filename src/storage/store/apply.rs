@@ -132,6 +132,19 @@ impl Store {
         Ok(disk.merge()?)
     }
 
+    /// Makes what was built in `dir` the state of another checkpoint with the same rows. When this
+    /// returns it is durable. The state must be closed.
+    ///
+    /// # Errors
+    /// When it cannot be opened or written; it is then as it was.
+    pub fn relabel(
+        dir: &Path,
+        options: StoreOptions,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
+        Disk::open(dir, &options)?.ingest::<StoreError>(checkpoint, std::iter::empty())
+    }
+
     /// An empty state that is never checkpointed, for tests of what reads and writes it.
     #[must_use]
     pub fn in_memory() -> (Self, Views) {
