@@ -27,8 +27,8 @@ use crate::state::Summary;
 /// all build a state of it.
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What is told of a leader that was never heard: clients keep this number in 63 bits.
-const CONTACT_MS_MAX: u64 = i64::MAX as u64;
+/// What is told of a leader that was never heard: the longest time that Consul can tell.
+const CONTACT_MS_MAX: u64 = 9_223_372_036_854;
 
 /// `GET /v1/snapshot`: a backup of the newest state, or with `?stale` of this node's.
 pub(in crate::http) fn save(service: &Service, _: &str, request: &Request) -> Step {
