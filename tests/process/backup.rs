@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -305,8 +305,9 @@ fn all_nodes_killed_when_the_entry_comes_have_one_of_both_states_and_the_same() 
             while !promised() && !answered.load(Ordering::Acquire) {
                 std::thread::yield_now();
             }
-            for _ in 0..round * 400 {
-                promised();
+            let moment = Instant::now() + round * Duration::from_millis(30);
+            while Instant::now() < moment {
+                std::thread::yield_now();
             }
             for node in nodes {
                 node.signal(rustix::process::Signal::KILL);
