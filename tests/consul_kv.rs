@@ -224,6 +224,8 @@ fn a_listing_of_any_size_is_whole(front: Front) {
     put(&api, "other", "1");
 
     let names = api.get("/v1/kv/many/?keys");
+    let streamed = names.header("Transfer-Encoding") == Some("chunked");
+    assert_eq!(streamed, front == Front::Mio);
     assert_eq!(names.json(), serde_json::json!(wanted));
     assert_eq!(consul_index(&names), newest);
     let entries = api.get("/v1/kv/many/?recurse");

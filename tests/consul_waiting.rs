@@ -83,6 +83,18 @@ fn the_first_write_of_all_is_news() {
 }
 
 #[test]
+fn who_leads_is_told_as_of_the_answer() {
+    let api = api();
+    put(&api, "k", "1");
+    let mut client = wait_for(&api, "/v1/kv/k");
+    api.node.set_status(|status| status.leader = None);
+    put(&api, "k", "2");
+    let told = client.answer();
+    assert_eq!(told.header("X-Consul-KnownLeader"), Some("false"));
+    assert_ne!(told.header("X-Consul-LastContact"), Some("0"));
+}
+
+#[test]
 fn what_is_newer_already_is_told_at_once() {
     let api = api();
     put(&api, "k", "1");

@@ -326,7 +326,7 @@ fn the_node_tells_how_it_is(front: Front) {
     assert_eq!(status["node"]["members"][1]["peer"], "10.0.0.2:7071");
     let state = &status["state"];
     assert_eq!((&state["applied"], &state["term"]), (&api.node.applied().into(), &3.into()));
-    assert_eq!((&state["links"], &state["revision"]), (&1.into(), &1.into()));
+    assert_eq!((&state["links"], &state["revision"]), (&1.into(), &2.into()));
     assert_eq!(state["clock_ms"], api.node.applied() * 10);
     assert_eq!(state["digest"].as_str().unwrap().len(), 32);
     assert!(api.get("/api/status?pretty").body.contains("\n    \"version\""));

@@ -322,11 +322,13 @@ fn uploads_wait_for_their_turn_to_be_answered() {
 }
 
 #[test]
-fn the_thin_front_takes_no_uploads() {
+fn the_thin_front_takes_no_bodies_in_pieces() {
     let node = Node::start_with_table(Options::default(), TABLE);
     let api = Api::over(node, Front::Tiny, Patience::default());
     Probe::plan("thin", usize::MAX, usize::MAX);
-    problem(&api.ask("PUT", "/up/thin", ""), 501);
+    problem(&api.ask("PUT", "/up/thin", "hello"), 501);
+    // Nothing is nothing to be handed on.
+    assert_eq!(api.ask("PUT", "/up/thin", "").body, "0 bytes");
 }
 
 fn limits_are_named(front: Front) {

@@ -305,3 +305,77 @@ fn no_answer(base: &str, error: &ureq::Error) -> Error {
 fn at(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::new(format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::super::args::NodeUrls;
+    use super::super::testing::{self, Reply};
+    use super::*;
+
+    fn nodes(urls: Vec<String>) -> NodeUrls {
+        NodeUrls { urls }
+    }
+
+    #[test]
+    fn what_is_no_backup_gets_no_name() {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("saved");
+        let garbage = testing::serve(|_| Reply::new(200, "this is no backup"));
+        let busy = testing::serve(|_| Reply::new(503, "no leader"));
+        let node = nodes(vec![testing::nobody(), busy.clone(), garbage]);
+        let args = BackupSaveArgs { file: file.clone(), force: false, stale: false, node };
+        let error = save(&args).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+
+        let args = BackupSaveArgs { node: nodes(vec![busy]), ..args };
+        let error = save(&args).unwrap_err().to_string();
+        assert!(error.contains("no leader"), "{error}");
+        fs::write(&file, "mine").unwrap();
+        let error = save(&args).unwrap_err().to_string();
+        assert!(error.contains("--force"), "{error}");
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn what_is_no_backup_is_not_sent() {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("saved");
+        fs::write(&file, [0x1f, 0x8b, 8, 0]).unwrap();
+        let node = nodes(vec![testing::nobody()]);
+        let args = BackupRestoreArgs { file, yes: true, node };
+        let asked = Asked { terminal: false, input: &mut io::empty() };
+        let error = restore(&args, asked).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        let error = verify(&BackupVerifyArgs { file: dir.path().join("none") }).unwrap_err();
+        assert!(error.to_string().contains("none"), "{error}");
+    }
+
+    #[test]
+    fn only_yes_is_yes_and_only_at_a_terminal() {
+        let info = BackupInfo {
+            cluster: "aa".to_owned(),
+            applied: 5,
+            revision: 4,
+            cluster_version: 2,
+            links: 3,
+            rows: 2,
+            bytes: 1,
+            sha256: "bb".to_owned(),
+        };
+        let state = State { cluster: "aa".to_owned(), links: 9, revision: 9, version: 2 };
+        for (terminal, line, expected) in [
+            (true, "yes\n", true),
+            (true, "y\n", false),
+            (true, "", false),
+            (true, "no\n", false),
+            (false, "yes\n", false),
+        ] {
+            let asked = Asked { terminal, input: &mut line.as_bytes() };
+            let confirmed = confirm(Path::new("saved"), &info, &state, asked);
+            assert_eq!(confirmed.is_ok(), expected, "{line:?}");
+        }
+    }
+}

@@ -27,10 +27,13 @@ use crate::state::Summary;
 /// all build a state of it.
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// What is told of a leader that was never heard: the longest time that Consul can tell.
+const CONTACT_MS_MAX: u64 = 9_223_372_036_854;
+
 /// `GET /v1/snapshot`: a backup of the newest state, or with `?stale` of this node's.
 pub(in crate::http) fn save(service: &Service, _: &str, request: &Request) -> Step {
     if query::flag(request.query(), "stale") {
-        return begin(service).into();
+        return begin(service, service.client.leader_contact_ms()).into();
     }
     Step::ask(Ask::ReadIndex, service.options.request_timeout, Box::new(Fresh))
 }
@@ -46,12 +49,14 @@ impl Continue for Fresh {
                 let why = format!("{failure}; ?stale gives what this node has");
                 consul::refusal(503, &why).at(completion.index).into()
             }
-            _ => begin(service).into(),
+            // The leader itself has just confirmed it.
+            _ => begin(service, 0).into(),
         }
     }
 }
 
-fn begin(service: &Service) -> Response {
+/// The answer with a backup of the state as it is now; the leader was heard so many ms ago.
+fn begin(service: &Service, contact_ms: u64) -> Response {
     let view = service.client.view();
     let (applied, meta) = (view.applied(), view.meta().clone());
     let (Ok(backup), Ok(summary)) = (Backup::of(view), Summary::decode(&meta)) else {
@@ -66,6 +71,7 @@ fn begin(service: &Service) -> Response {
     response
         .header("X-Consul-Index", Value::Number(summary.revision.max(1)))
         .with("X-Consul-KnownLeader", if leader { "true" } else { "false" })
+        .header("X-Consul-LastContact", Value::Number(contact_ms.min(CONTACT_MS_MAX)))
         .with("Content-Disposition", "attachment; filename=\"bowline.backup\"")
         .with("Cache-Control", "no-store")
         .at(applied)

@@ -17,7 +17,7 @@ use super::routes::{
 pub(super) use super::step::Then;
 pub use super::step::{Resume, Step, Woken};
 use super::upload::Receiving;
-use super::wire::{Head, Limits, Request, WireError};
+use super::wire::{Framing, Head, Limits, Request, WireError};
 use super::work::{Work, Worked};
 use super::{consul, links};
 use crate::error::{Failure, Reason};
@@ -244,6 +244,9 @@ impl Service {
         }
         match route.handler {
             Handler::Whole(handler) => handler(self, part, request),
+            Handler::Upload(begin) if request.framing == Framing::Length(0) => {
+                begin(self, part, request).map_or_else(Step::from, |upload| upload.finish())
+            }
             Handler::Upload(_) => {
                 Problem::new(501, "this front takes no bodies of this size; use --front mio").into()
             }

@@ -15,7 +15,7 @@ pub trait Upload: Send {
     /// Takes a piece, 64 KiB at most, without waiting.
     fn write(&mut self, bytes: Bytes, wake: Ticket) -> Took;
 
-    /// The body has ended as it should; this is what comes of the request.
+    /// The body has ended as it should, or there was none; this is what comes of the request.
     fn finish(self: Box<Self>) -> Step;
 }
 

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::blob::Checked;
 use super::message::{Blob, FileId};
 use super::{Config, Ready, Shared};
 use crate::ids::Id128;
@@ -64,8 +63,8 @@ pub enum Done {
         file: FileId,
         /// As in the job: nobody wants it.
         abandoned: Arc<AtomicBool>,
-        /// What it is.
-        result: Result<Checked, WorkError>,
+        /// It is what it must be, and durable.
+        result: Result<(), WorkError>,
     },
 }
 
@@ -171,7 +170,7 @@ impl Worker {
                 Job::Check { blob, abandoned } => {
                     let given_up = [&self.shared.stop, &*abandoned];
                     let result = self.config.blobs.check(blob.file, Some(&blob), given_up);
-                    Done::Checked { file: blob.file, abandoned, result }
+                    Done::Checked { file: blob.file, abandoned, result: result.map(|_| ()) }
                 }
             };
             if done.send(outcome).is_err() {

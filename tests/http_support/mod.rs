@@ -533,12 +533,17 @@ impl Wire {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: String::new(), bytes: Vec::new() };
-        if method != "HEAD" && status != 100 && status != 204 && status != 304 {
-            answer.bytes = match answer.header("Content-Length") {
-                Some(length) => self.take(length.parse().unwrap()),
-                None => self.take_chunks(),
-            };
+        if method == "HEAD" || matches!(status, 100 | 204 | 304) {
+            return answer;
         }
+        if answer.header("Transfer-Encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk() {
+                answer.bytes.extend(chunk);
+            }
+        } else {
+            answer.bytes = self.take(answer.header("Content-Length").unwrap().parse().unwrap());
+        }
+        answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
         answer
     }
 
@@ -574,11 +579,6 @@ impl Wire {
             assert!(self.fill(), "the body broke off");
         }
         self.buffer.drain(..length).collect()
-    }
-
-    /// A body in chunks.
-    fn take_chunks(&mut self) -> Vec<u8> {
-        std::iter::from_fn(|| self.chunk()).flatten().collect()
     }
 
     /// Waits for the server's end of the stream, and for nothing before it.

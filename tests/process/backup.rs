@@ -398,3 +398,44 @@ fn who_goes_away_in_the_middle_leaves_room_for_the_next() {
     });
     has(node, &kept, &[]);
 }
+
+#[test]
+fn large_backups_and_two_at_once_leave_all_nodes_with_the_same() {
+    let cluster = cluster(3);
+    let nodes = &cluster.nodes;
+    // Digits that do not pack well, so that it takes many pieces.
+    let mut noise = 88_172_645_463_325_252_u64;
+    for key in 0..8 {
+        let mut value = String::new();
+        while value.len() < 400_000 {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            value.push_str(&noise.to_string());
+        }
+        set(&nodes[0], &format!("large/{key}"), &value);
+    }
+    set(&nodes[0], "which", "one");
+    let value = get(&nodes[0], "large/7").0;
+    let (one, two) = (file(&cluster), cluster.home.path().join("other.backup"));
+    save(&nodes[1], &one);
+    set(&nodes[0], "which", "two");
+    save(&nodes[2], &two);
+    set(&nodes[0], "large/7", "gone");
+    let answers = std::thread::scope(|scope| {
+        let files = [(&nodes[0], &one), (&nodes[1], &two), (&nodes[0], &two)];
+        let puts = files.map(|(node, file)| {
+            scope.spawn(move || put(node, &std::fs::read(file).unwrap()).unwrap())
+        });
+        puts.map(|put| put.join().unwrap())
+    });
+    let statuses = answers.each_ref().map(|answer| answer.status);
+    assert!(statuses.contains(&200), "{answers:?}");
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{answers:?}");
+    cluster.agree();
+    for node in nodes {
+        let which = get(node, "which").0.unwrap();
+        assert!(["one", "two"].contains(&&*which), "{which}");
+        assert!(get(node, "large/7").0 == value);
+    }
+}

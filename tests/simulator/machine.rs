@@ -9,10 +9,13 @@ use bowline::raft::{
     self, Configuration, Entry, HardState, Installed, MemberInfo, Micros, NodeId, Now, Payload,
     Persisted,
 };
-use bowline::replica::{LogRequest, Options, PeerMessage, Registration, Replica, Resolved, Work};
-use bowline::state::{Command, Reply};
+use bowline::replica::{
+    LogRequest, Options, PeerMessage, Registration, Replica, Resolved, Rules, Work,
+};
+use bowline::state::{self, Changes, Command, Reply};
 
 use crate::disk::{Copy, Disk};
+use crate::watchers::Watchers;
 
 /// A write that the disk has not finished.
 pub struct Writing {
@@ -43,6 +46,10 @@ pub struct Process {
     /// Until then the process stands still; what arrives meanwhile waits in its sockets.
     pub stalled: Micros,
     pub inbox: Vec<(NodeId, PeerMessage)>,
+    /// Readers that wait for the store to change.
+    pub watchers: Watchers,
+    /// Another state took the place of the own one since somebody asked what has changed.
+    replaced: bool,
 }
 
 pub struct Machine {
@@ -53,6 +60,8 @@ pub struct Machine {
     pub hangs: Micros,
     /// Until then the disk has no room.
     pub full: Micros,
+    /// How far its wall clock is off, in ms.
+    pub wall_error_ms: i64,
     pub process: Option<Process>,
 }
 
@@ -68,6 +77,11 @@ pub fn options(tight: bool) -> Options {
         audit_entries: 100,
         audit_interval_us: 500_000,
         disk_exit_us: 5_000_000,
+        expire: Some(Command::Expire.encode()),
+        rules: Some(Rules {
+            newest: state::VERSION,
+            raise: |version| Command::RaiseVersion { version }.encode(),
+        }),
         ..Options::default()
     };
     options.raft.tail_bytes_max = 4 << 10;
@@ -88,7 +102,13 @@ pub fn options(tight: bool) -> Options {
 impl Machine {
     pub fn new(id: NodeId, options: Options) -> Self {
         let never = Micros(0);
-        Self { id, options, disk: Disk::default(), hangs: never, full: never, process: None }
+        let disk = Disk::default();
+        Self { id, options, disk, hangs: never, full: never, wall_error_ms: 0, process: None }
+    }
+
+    /// What this machine takes for the time.
+    pub fn clock(&self, now: Now) -> Now {
+        Now { wall_ms: now.wall_ms.saturating_add_signed(self.wall_error_ms), ..now }
     }
 
     /// The first machine of a cluster.
@@ -104,6 +124,7 @@ impl Machine {
     }
 
     pub fn start(&mut self, now: Now, nonce: u64) {
+        let now = self.clock(now);
         let boot = self.disk.boot(self.id);
         let copy = self.disk.checkpoint.clone().unwrap_or_else(Copy::new);
         let command = Command::RegisterSession { node: self.id, nonce }.encode();
@@ -124,6 +145,8 @@ impl Machine {
             apply_at: now.mono,
             stalled: now.mono,
             inbox: Vec::new(),
+            watchers: Watchers::new(),
+            replaced: false,
         });
     }
 
@@ -137,6 +160,7 @@ impl Machine {
 
     /// Finishes the disk's oldest write.
     pub fn persist(&mut self, now: Now) {
+        let now = self.clock(now);
         let process = self.process.as_mut().expect("it runs");
         let Writing { write, commit, .. } = process.writing.pop_front().expect("a write is due");
         self.disk.write(&write, commit);
@@ -146,6 +170,7 @@ impl Machine {
 
     /// Answers the disk's oldest read.
     pub fn read_log(&mut self, now: Now) {
+        let now = self.clock(now);
         let process = self.process.as_mut().expect("it runs");
         let (_, request) = process.reading.pop_front().expect("a read is due");
         let (first, last, bytes_max) = request.range();
@@ -241,6 +266,7 @@ impl Machine {
                 let copy = process.staged.take().expect("it was staged when it was offered");
                 assert_eq!(copy.installed(), installed);
                 process.copy = copy.clone();
+                process.replaced = true;
                 self.disk.checkpoint = Some(copy);
                 self.disk.lost = None;
                 self.disk.installed = Some((installed.index, installed.term));
@@ -255,7 +281,7 @@ impl Machine {
 pub enum Said {
     Applied { entry: Entry, ticket: Option<Ticket>, reply: Option<Reply> },
     Readable { ticket: Ticket, applied: u64 },
-    Installed { installed: Installed, resolved: Resolved, replies: Vec<(Ticket, Reply)> },
+    Installed { installed: Installed, resolved: Resolved, replies: Vec<(Ticket, u64, Reply)> },
 }
 
 impl Process {
@@ -266,6 +292,12 @@ impl Process {
         let last = self.writing.back().map_or(now, |it| it.at);
         let at = if last > busy_until { last } else { Micros(last.0 + latency) };
         self.writing.push_back(Writing { at, handed_out: now, write, commit });
+    }
+
+    /// What has changed in the store since this was asked last.
+    pub fn changes(&mut self) -> Changes {
+        let changes = self.copy.state.take_changes();
+        if std::mem::take(&mut self.replaced) { Changes::All } else { changes }
     }
 
     /// Whether the applier has the answer to this request among its work.
@@ -295,14 +327,14 @@ impl Process {
     }
 
     /// Looks writes up in the state.
-    fn resolve(&self, tickets: Vec<(u64, Ticket)>) -> (Resolved, Vec<(Ticket, Reply)>) {
+    fn resolve(&self, tickets: Vec<(u64, Ticket)>) -> (Resolved, Vec<(Ticket, u64, Reply)>) {
         let writes = &self.copy.state.meta().writes;
         let session = writes.session_of(self.id, self.nonce);
         let (mut seqs, mut replies) = (Vec::new(), Vec::new());
         for (seq, ticket) in tickets {
             if let Some(reply) = session.and_then(|session| writes.lookup(session, seq)) {
                 seqs.push(seq);
-                replies.push((ticket, reply.clone()));
+                replies.push((ticket, seq, reply.clone()));
             }
         }
         (Resolved { session, seqs }, replies)

@@ -4,14 +4,24 @@
 //! Each run has a phase of faults (loss, duplication, delay, partitions, crashes that lose what was
 //! not yet durable, wrong evidence that a leader is gone; disks that hang, fill up, or lose what was
 //! durable; states that rot or differ) and a healed phase in which it must converge. All the while
-//! machines write checkpoints and purge their logs, so that whoever was away fetches a state.
+//! machines write checkpoints and purge their logs, so that whoever was away fetches a state, and wall
+//! clocks are set to anything.
+//!
+//! Clients make links, and use the key-value store: transactions, sessions, locks, keys with a lifetime,
+//! readers that wait. What each entry does and says is compared with a reference that is as naive as can
+//! be (`reference`); beyond that, nothing may end before its real time is over, nothing that is due may
+//! stay when all is calm, two clients may never believe to hold one lock (`cluster/locks.rs`), no index
+//! may go back, and a reader that waits is woken when there is something for it, and only then
+//! (`watchers`).
 //! `BOWLINE_SEED=n` repeats one seed, `BOWLINE_SEEDS=n` runs that many.
 
 mod checks;
 mod cluster;
 mod disk;
 mod machine;
+mod reference;
 mod seen;
+mod watchers;
 
 use cluster::{Cluster, Faults};
 use seen::Seen;

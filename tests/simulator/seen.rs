@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bowline::raft;
 use bowline::replica::{Effects, Event};
+use bowline::state::Reply;
 
 const INSTALLED: &str = "a state was installed";
 const RESOLVED: &str = "a waiting write was answered out of an installed state";
@@ -13,6 +14,12 @@ const HUNG: &str = "a disk hung";
 const HANDED_OVER: &str = "a leader whose disk hung began to hand over";
 const FULL: &str = "a disk was full";
 const RECOVERED: &str = "a log that had lost its end was whole again";
+const STORED: &str = "a transaction was done";
+const REFUSED: &str = "a transaction was refused";
+const LOCKED: &str = "a lock was taken";
+const ANSWERED: &str = "a reader that waited was woken and answered";
+const WOKEN: &str = "a reader that waited was woken too early";
+const EXPIRED: &str = "something expired";
 
 /// How often each kind of thing was seen.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +57,28 @@ impl Seen {
     pub fn assert_all(&self) {
         for what in [INSTALLED, RESOLVED, LOST, HUNG, FULL, RECOVERED] {
             self.assert(what);
+        }
+        for what in [STORED, REFUSED, LOCKED, ANSWERED, EXPIRED] {
+            self.assert(what);
+        }
+    }
+
+    pub fn count_store(&mut self, done: bool) {
+        self.count(if done { STORED } else { REFUSED }, 1);
+    }
+
+    pub fn count_lock(&mut self) {
+        self.count(LOCKED, 1);
+    }
+
+    pub fn count_wakeup(&mut self, answered: bool) {
+        self.count(if answered { ANSWERED } else { WOKEN }, 1);
+    }
+
+    /// What an entry said, wherever it was applied.
+    pub fn take_note_of_reply(&mut self, reply: Option<&Reply>) {
+        if let Some(Reply::Expired { count }) = reply {
+            self.count(EXPIRED, *count as usize);
         }
     }
 

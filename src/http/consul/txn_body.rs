@@ -304,6 +304,8 @@ fn operation(verb: Verb, asked: Asked) -> Op {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::http::reply::Body;
 
@@ -366,6 +368,48 @@ mod tests {
         assert_eq!(status, 413);
         assert!(text.contains("130 > 128"), "{text}");
     }
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_strange(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..40),
+        ) {
+            for body in [&bytes[..], words.concat().as_bytes()] {
+                match Transaction::read(body, 64) {
+                    Ok(Transaction { ops, told, hopeless }) => {
+                        prop_assert!(ops.len() == told.len() && ops.len() <= OPS_MAX);
+                        prop_assert!(hopeless.len() <= OPS_MAX);
+                    }
+                    Err(response) => prop_assert!(matches!(response.status, 400 | 413)),
+                }
+            }
+        }
+    }
+
+    /// What bodies are made of.
+    const WORDS: [&str; 20] = [
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ":",
+        "null",
+        "7",
+        "-1",
+        "1e99",
+        "\"KV\"",
+        "\"Verb\"",
+        "\"set\"",
+        "\"Key\"",
+        "\"Value\"",
+        "\"QQ==\"",
+        "\"Flags\"",
+        "\"Session\"",
+        "\"\\ud800\"",
+        " ",
+    ];
 
     #[test]
     fn what_can_never_be_done_is_told_by_its_number() {

@@ -32,7 +32,7 @@ pub struct Decoder {
 pub enum Arrival {
     /// A whole request.
     Request(Request),
-    /// The head of one whose body follows in pieces.
+    /// The head of one whose body follows in pieces; one without a body is a whole request.
     Upload(Head),
     /// A piece of that body.
     Piece(Bytes),
@@ -174,10 +174,10 @@ impl Decoder {
     /// Goes on behind a head.
     fn begin(&mut self, head: Head) -> Result<Option<Arrival>, WireError> {
         self.state = State::Head(HeadScan::default());
-        let rule = (self.limits.body)(&head);
-        if head.framing == Framing::Length(0) && rule != BodyRule::Pieces {
+        if head.framing == Framing::Length(0) {
             return Ok(Some(Arrival::Request(Request::new(head, Bytes::new()))));
         }
+        let rule = (self.limits.body)(&head);
         let body_max = match rule {
             BodyRule::Whole(max) => max,
             BodyRule::Pieces => usize::MAX,

@@ -15,7 +15,7 @@ use crate::raft::NodeId;
 use crate::snapshot::message::{FileId, Staging, Why};
 use crate::snapshot::stage::{Action, Holder, Stager, Standing};
 use crate::snapshot::work::{Job, WorkError};
-use crate::snapshot::{Blobs, Checked, Stage};
+use crate::snapshot::{Blobs, Stage};
 use crate::state::{MetaError, Summary};
 use crate::storage::snapshot::SnapshotError;
 use crate::transport::Lane;
@@ -231,7 +231,7 @@ impl Courier {
         now: Duration,
         file: FileId,
         abandoned: &AtomicBool,
-        result: Result<Checked, WorkError>,
+        result: Result<(), WorkError>,
     ) {
         if abandoned.load(Ordering::Relaxed) {
             // What was written since it was discarded.
@@ -239,7 +239,7 @@ impl Courier {
         }
         self.stagings.part.take_if(|part| part.name == file);
         match result {
-            Ok(_) => self.stagings.holder.on_checked(now, file),
+            Ok(()) => self.stagings.holder.on_checked(now, file),
             Err(error) => {
                 log::warn!("cannot hold a backup that is to be restored: {error}");
                 self.stagings.holder.on_failed(now, file, why(&error));

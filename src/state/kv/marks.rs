@@ -3,8 +3,10 @@
 //! They make the index of a prefix rise when a key under it is removed, and tell who waits for a key
 //! that is not there that it came and went. They cannot all be kept. Each has a place in a queue with
 //! dense numbers; when there are too many, an eighth of them is given up in one step, which raises
-//! [`Counters::reaped`](super::Counters::reaped) and so wakes everybody whom it might concern once
-//! and not eight thousand times. The rows then go a few per entry, so that none takes long.
+//! [`Counters::reaped`](super::Counters::reaped). Whoever asks with an older index is then told that
+//! something may have happened: once, and not at every mark that goes. (Who waits already need not be
+//! told: had it concerned him, he would have been woken when it happened.) The rows go a few per entry,
+//! so that none takes long.
 //!
 //! A key that is set again loses its mark, but the place in the queue stays until its turn comes: it
 //! leads to a mark with another number, or to none.

@@ -8,6 +8,8 @@ use bowline::state::{Command, Reply};
 use rand::RngExt;
 
 use super::Cluster;
+use super::locks::Errand;
+use crate::reference::Query;
 
 pub(super) const TIMEOUT_US: u64 = 3_000_000;
 /// Longest that an answer may take when all is calm: a few exchanges and disk writes, and less than a
@@ -24,6 +26,19 @@ pub(super) enum Question {
     Read {
         must_see: u64,
     },
+    /// A write to the key-value store, perhaps under a key of the client's own.
+    Store {
+        must_see: u64,
+        under: Option<String>,
+        command: Command,
+    },
+    /// A read of it; nobody may be told a lower index than somebody was told before.
+    Look {
+        must_see: u64,
+        query: Query,
+        floor: u64,
+    },
+    Lock(Errand),
     Admin,
 }
 
@@ -34,16 +49,14 @@ impl Cluster {
         self.asked += 1;
         let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
         let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
-        let (request, question) = if self.rng.random_bool(0.7) {
-            let again = if self.rng.random_bool(0.1) { self.again.pop() } else { None };
-            let once = again.is_some() || self.rng.random_bool(0.2);
-            let url = || format!("https://example.com/{}/{}", self.seed, self.asked);
-            let url = again.unwrap_or_else(url);
-            let command = Command::CreateLink { url: url.clone().into() };
-            let command = if once { under_own_key(&url, command) } else { command };
-            (Request::Write(command.encode()), Question::Write { url, once })
-        } else {
-            (Request::ReadIndex, Question::Read { must_see: self.acknowledged_index })
+        let of_store = match self.rng.random_range(0..10) {
+            0..=3 => self.ask_store(id),
+            4..=5 => self.ask_for_locks(id),
+            _ => None,
+        };
+        let (request, question) = match of_store {
+            Some(asked) => asked,
+            None => self.ask_links(),
         };
         self.questions.insert(ticket, (deadline, question));
         let joiners = self.joiners.clone();
@@ -55,6 +68,24 @@ impl Cluster {
         });
     }
 
+    /// What a client of the links asks for.
+    fn ask_links(&mut self) -> (Request, Question) {
+        if self.rng.random_bool(0.7) {
+            let again = if self.rng.random_bool(0.1) { self.again.pop() } else { None };
+            let once = again.is_some() || self.rng.random_bool(0.2);
+            let url = || format!("https://example.com/{}/{}", self.seed, self.asked);
+            let url = again.unwrap_or_else(url);
+            let command = Command::CreateLink { url: url.clone().into() };
+            let command = if once { under_own_key(&url, command) } else { command };
+            (Request::Write(command.encode()), Question::Write { url, once })
+        } else {
+            let must_see = self.acknowledged_index;
+            let names_it = self.rng.random_bool(0.2);
+            let request = if names_it { Request::Applied(must_see) } else { Request::ReadIndex };
+            (request, Question::Read { must_see })
+        }
+    }
+
     /// An answer that the applier has no part in.
     pub(super) fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
         let question = self.answered(ticket);
@@ -64,9 +95,22 @@ impl Cluster {
                     self.denied.insert(url);
                 }
             }
-            (Question::Write { url, once: true }, Answer::Failed(_)) => self.again.push(url),
-            (Question::Read { .. }, Answer::Failed(_)) | (Question::Admin, _) => {}
+            (Question::Admin, _) => {}
+            (question, Answer::Failed(_)) => self.on_silence(question),
             (question, answer) => panic!("{question:?} was answered with {answer:?}"),
+        }
+    }
+
+    /// A client does not learn what became of its question.
+    fn on_silence(&mut self, question: Question) {
+        match question {
+            Question::Write { url, once: true } => self.again.push(url),
+            Question::Store { under, command, .. } => self.on_store_silence(under, command),
+            Question::Lock(errand) => self.on_lock_silence(&errand),
+            Question::Write { .. }
+            | Question::Read { .. }
+            | Question::Look { .. }
+            | Question::Admin => {}
         }
     }
 
@@ -78,10 +122,17 @@ impl Cluster {
     }
 
     pub(super) fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
-        let question = self.answered(ticket);
-        let Question::Write { url, once } = question else {
-            panic!("a read was answered as a write")
-        };
+        match self.answered(ticket) {
+            Question::Write { url, once } => self.on_link_reply(url, once, reply, index),
+            Question::Store { must_see, under, command } => {
+                self.on_store_reply((must_see, under, command), reply, index);
+            }
+            Question::Lock(errand) => self.on_lock_reply(errand, reply, index),
+            question => panic!("{question:?} was answered as a write"),
+        }
+    }
+
+    fn on_link_reply(&mut self, url: String, once: bool, reply: Reply, index: u64) {
         let (reply, replayed) = match reply {
             Reply::Replayed(first) if once => (*first, true),
             reply => (reply, false),
@@ -103,9 +154,13 @@ impl Cluster {
     }
 
     pub(super) fn on_readable(&mut self, ticket: Ticket, applied: u64) {
-        let question = self.answered(ticket);
-        let Question::Read { must_see } = question else {
-            panic!("a write was answered as a read")
+        let must_see = match self.answered(ticket) {
+            Question::Read { must_see } => must_see,
+            Question::Look { must_see, query, floor } => {
+                self.look(ticket, query, floor);
+                must_see
+            }
+            question => panic!("{question:?} was answered as a read"),
         };
         assert!(applied >= must_see, "a stale read: {applied} < {must_see}");
     }
@@ -115,25 +170,23 @@ impl Cluster {
     pub(super) fn give_up_on_silence(&mut self) {
         let grace = 10_000;
         let now = self.now.mono;
-        let (machines, again) = (&self.machines, &mut self.again);
-        self.questions.retain(|ticket, (deadline, question)| {
-            let Some(process) = &machines[&u64::from(ticket.sink)].process else {
-                if let Question::Write { url, once: true } = question {
-                    again.push(url.clone());
-                }
-                return false;
-            };
+        let machines = &self.machines;
+        let gone = self.questions.extract_if(.., |ticket, (deadline, question)| {
+            let Some(process) = &machines[&u64::from(ticket.sink)].process else { return true };
             let late = process.stalled <= now && now.0 > deadline.0 + grace;
             assert!(
                 !late || process.applies_for(*ticket),
                 "{question:?} was left without an answer"
             );
-            true
+            false
         });
+        for (_, (_, question)) in gone.collect::<Vec<_>>() {
+            self.on_silence(question);
+        }
     }
 }
 
 /// The command as a client sends it that wants to be able to repeat it.
-fn under_own_key(url: &str, command: Command) -> Command {
-    Command::Once { key: url.to_owned(), hash: [7; 32], command: Box::new(command) }
+pub(super) fn under_own_key(key: &str, command: Command) -> Command {
+    Command::Once { key: key.to_owned(), hash: [7; 32], command: Box::new(command) }
 }

@@ -15,7 +15,7 @@ const MEMBERS_MAX: u64 = 9;
 
 /// How bad the world is. Probabilities are per message, or per machine each 50 ms; times are the
 /// longest that are drawn.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Faults {
     pub loss: f64,
     /// Of the protocol's own messages: the transport repeats none, but they must bear it.
@@ -44,6 +44,8 @@ pub struct Faults {
     pub rot: f64,
     /// The state becomes another one, and nobody notices.
     pub err: f64,
+    /// Somebody sets the wall clock, as far off as an hour.
+    pub wall: f64,
     /// How long a state takes from one machine to another.
     pub transfer_us: u64,
     /// Entries that are kept below a checkpoint at most.
@@ -70,9 +72,14 @@ impl Faults {
             forget: 0.0,
             rot: 0.0,
             err: 0.0,
+            wall: 0.0,
             transfer_us: 20_000,
             keep: 100,
         }
+    }
+
+    pub fn are_none(self) -> bool {
+        self == Self::none()
     }
 
     /// A mix, each class on or off, so that some seeds are calm in some respects.
@@ -98,6 +105,7 @@ impl Faults {
             forget: if replace == 0.0 { on(0.005) } else { 0.0 },
             rot: on(0.01),
             err: on(0.01),
+            wall: on(0.01),
             transfer_us: 20_000 + on(1_000_000.0) as u64,
             keep: on(100.0) as u64,
         }
@@ -125,6 +133,7 @@ impl Cluster {
         }
         self.harm_disks(&ids);
         self.harm_states(&ids);
+        self.set_walls(&ids);
         self.checkpoint_some();
         self.cut_links(&ids);
         if self.rng.random_bool(self.faults.transfer) {
@@ -202,6 +211,16 @@ impl Cluster {
                 process.will_err = true;
             }
         });
+    }
+
+    fn set_walls(&mut self, ids: &[NodeId]) {
+        const HOUR_MS: i64 = 3_600_000;
+        for id in ids {
+            if self.rng.random_bool(self.faults.wall) {
+                let error = self.rng.random_range(-HOUR_MS..HOUR_MS);
+                self.machines.get_mut(id).unwrap().wall_error_ms = error;
+            }
+        }
     }
 
     fn cut_links(&mut self, ids: &[NodeId]) {
