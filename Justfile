@@ -35,3 +35,11 @@ bench:
 # Three nodes on loopback: rates, latencies, failover. `just bench-cluster --only failover`.
 bench-cluster *options:
     cargo bench --bench cluster -- {{options}}
+
+# Real clients of Consul on three real nodes, over the loss of the leader. `just clients py-consul`.
+clients *names:
+    scripts/test-clients.sh {{names}}
+
+# The key-value store under mixes of reads and writes, by number of nodes; writes docs/experiments/kv.md.
+experiments *options:
+    scripts/experiments.sh {{options}}

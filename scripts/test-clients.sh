@@ -25,30 +25,24 @@ fi
 # A place that is named after all that goes into it, so that an old one is never taken for it.
 place() { echo "$there/$1-$(cat "${@:2}" | sha256sum | cut -c 1-12)"; }
 
-# install CLIENT: prints the command that drives it.
+# install CLIENT DIR: what is written down for it, and nothing else. What is half done is begun anew.
 install() {
-    local client=$1 dir
+    local client=$1 dir=$2
+    [ ! -e "$dir/installed" ] || return 0
+    rm -rf "$dir" && mkdir -p "$dir" || return 1
     if [ "$client" = npm-consul ]; then
-        dir=$(place "$client" $here/node/package*.json <(node --version))
-        if [ ! -e "$dir/installed" ]; then
-            rm -rf "$dir" && mkdir -p "$dir"
-            cp $here/node/package*.json "$dir"
-            npm ci --prefix "$dir" --no-audit --no-fund --loglevel=error >&2
-            touch "$dir/installed"
-        fi
-        echo "env NODE_PATH=$dir/node_modules node $here/node/driver.js"
+        cp $here/node/package*.json "$dir" &&
+            npm ci --prefix "$dir" --no-audit --no-fund --loglevel=error
     else
-        dir=$(place "$client" "$here/python/$client.txt" <(python3 --version))
-        if [ ! -e "$dir/installed" ]; then
-            rm -rf "$dir" && mkdir -p "$dir"
-            python3 -m venv "$dir" >&2
+        python3 -m venv "$dir" &&
             "$dir/bin/pip" install --quiet --disable-pip-version-check \
-                --requirement "$here/python/$client.txt" >&2
-            touch "$dir/installed"
-        fi
-        echo "$dir/bin/python $here/python/driver.py"
-    fi
+                --requirement "$here/python/$client.txt"
+    fi && touch "$dir/installed"
 }
+
+# Told to end, it ends what it has started, which ends its nodes.
+run=
+trap '[ -z "$run" ] || kill "$run" 2>/dev/null || true; wait; exit 130' INT TERM HUP
 
 failed=()
 for client in "${wanted[@]}"; do
@@ -56,13 +50,22 @@ for client in "${wanted[@]}"; do
         echo "there is no client $client; there are ${all[*]}" >&2
         exit 2
     fi
-    if ! command=$(set -e; install "$client"); then
+    if [ "$client" = npm-consul ]; then
+        dir=$(place "$client" $here/node/package*.json <(node --version))
+        drive=(env NODE_PATH="$dir/node_modules" node $here/node/driver.js)
+    else
+        dir=$(place "$client" "$here/python/$client.txt" <(python3 --version))
+        drive=("$dir/bin/python" $here/python/driver.py)
+    fi
+    if ! install "$client" "$dir" >&2; then
         echo "FAIL $client: cannot be installed"
         failed+=("$client")
         continue
     fi
-    # shellcheck disable=SC2086
-    python3 $here/run.py --program "$BOWLINE" "$client" $command || failed+=("$client")
+    python3 $here/run.py --program "$BOWLINE" "$client" "${drive[@]}" &
+    run=$!
+    wait "$run" || failed+=("$client")
+    run=
 done
 
 if [ ${#failed[@]} -gt 0 ]; then
