@@ -118,7 +118,9 @@ fn check(method: &str, target: &str, raw: &Raw) {
     let kind = raw.header("Content-Type").unwrap_or_default();
     if raw.status >= 400 && raw.status != 404 && raw.status != 429 && raw.status != 410 {
         assert!(!raw.text().trim().is_empty(), "it says nothing: {said}");
-        if !consul {
+        // Whoever asks to be refused by all but the leader gets an answer of its own shape.
+        let elsewhere = raw.status == 409 && kind == "application/json";
+        if !consul && !elsewhere {
             assert_eq!(kind, "application/problem+json", "{said}");
         }
     }
@@ -199,8 +201,7 @@ const PARAMETERS: &[&str] = &[
     "index=1&wait=1ms",
     "index=99999&wait=2ms",
     "index=5&wait=x",
-    "index=5&wait=-1s",
-    "wait=10m",
+    "index=0&wait=10m",
     "wait=99999999999999999999h",
     "dc=dc1",
     "dc=other",
