@@ -48,8 +48,12 @@ fn save(args: &BackupSaveArgs) -> Result<String, Error> {
     let part = Part(target.with_file_name(name));
     let from = download(args, &part.0)?;
     let info = check(&part.0, "verified")?;
-    let file = File::open(&part.0).and_then(|file| file.sync_all());
-    file.and_then(|()| fs::rename(&part.0, target)).map_err(|error| at(target, error))?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+    sync(&part.0)
+        .and_then(|()| fs::rename(&part.0, target))
+        .and_then(|()| sync(folder.unwrap_or(Path::new("."))))
+        .map_err(|error| at(target, error))?;
     Ok(format!("saved {} from {from}: {}", target.display(), summary(&info)))
 }
 
@@ -226,6 +230,8 @@ fn upload(args: &BackupRestoreArgs) -> Result<(String, Answer), Error> {
         let request = Request::put(format!("{base}{PATH}"))
             .header("Content-Type", "application/octet-stream")
             .header("Content-Length", length.to_string())
+            // Who does not want it says so before it is sent, and not by breaking the connection.
+            .header("Expect", "100-continue")
             .body(SendBody::from_reader(&mut counted))
             .map_err(Error::new)?;
         let sent = agent.run(request);
@@ -351,6 +357,33 @@ mod tests {
         assert!(error.contains("damaged"), "{error}");
         let error = verify(&BackupVerifyArgs { file: dir.path().join("none") }).unwrap_err();
         assert!(error.to_string().contains("none"), "{error}");
+    }
+
+    #[test]
+    fn who_does_not_want_a_large_backup_can_say_why() {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("saved");
+        // More than what fits into sockets.
+        fs::write(&file, vec![7; 64 << 20]).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            for answer in ["200 OK\r\nContent-Length: 2", "429 No\r\nContent-Length: 2"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                let answer = format!("HTTP/1.1 {answer}\r\nConnection: close\r\n\r\nno");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let args = BackupRestoreArgs { file, yes: true, node: nodes(vec![base]) };
+        let (_, answer) = upload(&args).unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (429, &b"no"[..]));
+        server.join().unwrap();
     }
 
     #[test]

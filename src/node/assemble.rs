@@ -94,7 +94,8 @@ impl Node<'_> {
         let (commands, done) = (wires.log.1.clone(), wires.log_done.0.clone());
         let log = log_writer::spawn(writer, vote, mark, commands, done, metrics);
         let log_read = log_reader::spawn(reader, wires.read.1.clone(), wires.read_done.0.clone());
-        let blobs = Blobs::open(self.data.path(), self.store_options);
+        let reserve = self.config.disk.reserve_bytes;
+        let blobs = Blobs::open(self.data.path(), self.store_options, reserve);
         let blobs = Arc::new(blobs.map_err(StartError::failed)?);
         let states = States {
             blobs: Arc::clone(&blobs),
@@ -215,7 +216,6 @@ impl Node<'_> {
             client: self.client.clone(),
             blobs,
             snapshots,
-            reserve_bytes: self.config.disk.reserve_bytes,
         }
     }
 

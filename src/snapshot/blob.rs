@@ -12,6 +12,12 @@
 //! entry of the restore comes, the state is taken from here ([`Blobs::take`]) and moves to where states
 //! are; the backup stays until that is durable, for a crash in between leaves no state here and none
 //! there, and it is built again.
+//!
+//! The entry may be quicker than a promise, which takes two syncs, and only a majority is waited for. So
+//! what is checked is taken too, promised or not: it is the same, and the state would be fetched anew
+//! for nothing.
+
+mod promise;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,24 +26,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use crc32c::crc32c;
 use parking_lot::Mutex;
+use rustix::fs::statvfs;
 
+use self::promise::{decode_promise, encode_promise};
 use super::message::{Blob, FileId};
 use super::work::{WorkError, checked};
-use crate::ids::Id128;
 use crate::state::{Meta, MetaError};
 use crate::storage::snapshot::{SnapshotError, SnapshotReader};
 use crate::storage::{Checkpoint, Store, StoreErrorKind, StoreOptions};
 
 /// The folder in the data directory.
 const FOLDER: &str = "restore";
-/// What a promise begins with.
-const MAGIC: &[u8; 8] = b"BWLNKEEP";
-/// The newest format of a promise.
-const FORMAT: u32 = 1;
-/// Bytes of a promise.
-const PROMISE: usize = 80;
+/// Of a small file system, only this part is kept free.
+const RESERVE_PART: u64 = 8;
 
 /// What a backup turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +66,17 @@ pub struct Taken {
 pub struct Blobs {
     folder: PathBuf,
     options: StoreOptions,
-    /// Those that are promised, or were.
+    /// Bytes of the file system that are left alone.
+    reserve_bytes: u64,
+    /// Those that are checked.
     fates: Mutex<BTreeMap<FileId, Fate>>,
 }
 
 /// What is to become of one.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
+    /// It stays for as long as this process wants it.
+    Checked(Blob),
     /// It stays until the clock of the state, in ms, is past this.
     Promised(Blob, u64),
     /// It was restored.
@@ -78,14 +84,17 @@ enum Fate {
 }
 
 impl Blobs {
-    /// Finds what was promised in a data directory, and removes the rest.
+    /// Finds what was promised in a data directory, and removes the rest. Others' backups are not received
+    /// when less than `reserve_bytes` of the file system would be left; see [`Blobs::reserve`].
     ///
     /// # Errors
     /// When the folder cannot be made, read or cleaned.
-    pub fn open(data: &Path, options: StoreOptions) -> io::Result<Self> {
+    pub fn open(data: &Path, options: StoreOptions, reserve_bytes: u64) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         fs::create_dir_all(&folder)?;
-        let this = Self { folder, options, fates: Mutex::default() };
+        // A promise is not safe before the folder's name is.
+        File::open(data)?.sync_all()?;
+        let this = Self { folder, options, reserve_bytes, fates: Mutex::default() };
         let mut names = Vec::new();
         for entry in fs::read_dir(&this.folder)? {
             names.extend(entry?.file_name().into_string());
@@ -126,9 +135,38 @@ impl Blobs {
         let fates = self.fates.lock();
         let promised = fates.values().filter_map(|fate| match fate {
             Fate::Promised(blob, until) => Some((*blob, *until)),
-            Fate::Done => None,
+            Fate::Checked(_) | Fate::Done => None,
         });
         promised.collect()
+    }
+
+    /// Bytes of the file system that are to be left alone: less than what was wished when it is small.
+    /// Beyond them this node would take no writes, not even the one that restores.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn reserve(&self) -> io::Result<u64> {
+        let stat = statvfs(&self.folder)?;
+        let part = stat.f_blocks.saturating_mul(stat.f_frsize) / RESERVE_PART;
+        Ok(self.reserve_bytes.min(part))
+    }
+
+    /// Whether there is room for a backup of this size, and for the state that is built of it.
+    ///
+    /// # Errors
+    /// When there is not, or the system does not tell.
+    pub fn expect_room(&self, size: u64) -> io::Result<()> {
+        let stat = statvfs(&self.folder)?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let needed = size.saturating_mul(2).saturating_add(self.reserve()?);
+        if free >= needed {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        Err(io::Error::new(
+            ErrorKind::StorageFull,
+            format!("{needed} bytes must be free in {folder}, and {free} are: make room there"),
+        ))
     }
 
     /// Where one is received.
@@ -180,6 +218,7 @@ impl Blobs {
             path: part.clone(),
             source,
         })?;
+        self.fates.lock().insert(file, Fate::Checked(checked.blob));
         Ok(checked)
     }
 
@@ -225,19 +264,21 @@ impl Blobs {
             File::open(&self.folder)?.sync_all()
         };
         written()?;
-        self.fates.lock().insert(blob.file, Fate::Promised(*blob, not_after_ms));
+        let mut fates = self.fates.lock();
+        // The entry may have come meanwhile.
+        if !matches!(fates.get(&blob.file), Some(Fate::Done)) {
+            fates.insert(blob.file, Fate::Promised(*blob, not_after_ms));
+        }
         Ok(())
     }
 
     /// The state of a backup whose restore has come, wherever the last process has left it: as it was
-    /// built, or built again from the backup.
+    /// built, or built again from the backup. From now on nobody discards it.
     ///
     /// # Errors
     /// [`WorkError::Missing`] when there is none, or another; else as [`Blobs::check`].
     pub fn take(&self, file: FileId, sha256: &[u8; 32]) -> Result<Taken, WorkError> {
-        let promised = self.promised().into_iter().map(|(blob, _)| blob);
-        let blob = promised.into_iter().find(|it| it.file == file && it.sha256 == *sha256);
-        let blob = blob.ok_or(WorkError::Missing)?;
+        let blob = self.claim(file, sha256).ok_or(WorkError::Missing)?;
         let (path, dir) = (self.backup(file), self.state(file));
         if dir.exists() {
             let meta = usable_meta(&SnapshotReader::open(&path)?.header().meta)?;
@@ -246,6 +287,22 @@ impl Blobs {
         let never = AtomicBool::new(false);
         let Checked { meta, .. } = self.build(file, &path, Some(&blob), [&never, &never])?;
         Ok(Taken { dir, meta })
+    }
+
+    /// One that is here and is this.
+    fn claim(&self, file: FileId, sha256: &[u8; 32]) -> Option<Blob> {
+        let mut fates = self.fates.lock();
+        let fate = fates.get_mut(&file)?;
+        let (blob, until) = match *fate {
+            Fate::Checked(blob) => (blob, u64::MAX),
+            Fate::Promised(blob, until) => (blob, until),
+            Fate::Done => return None,
+        };
+        if blob.sha256 != *sha256 {
+            return None;
+        }
+        *fate = Fate::Promised(blob, until);
+        Some(blob)
     }
 
     /// A backup was restored, durably: the promise is kept. The rest of it goes with the next
@@ -263,6 +320,7 @@ impl Blobs {
     /// cluster time), since their restore will never be done. Gives which.
     pub fn sweep(&self, clock_ms: u64) -> Vec<FileId> {
         let over = |fate: &Fate| match fate {
+            Fate::Checked(_) => false,
             Fate::Promised(_, until) => clock_ms > *until,
             Fate::Done => true,
         };
@@ -270,12 +328,19 @@ impl Blobs {
         let over = fates.iter().filter(|(_, fate)| over(fate)).map(|(file, _)| *file);
         let over: Vec<FileId> = over.collect();
         drop(fates);
-        over.iter().for_each(|file| self.discard(*file));
+        over.iter().for_each(|file| self.remove_all(*file));
         over
     }
 
-    /// Removes all there is of one, the promise first. What cannot be removed goes at the next start.
+    /// Removes all there is of one, unless it is promised or was taken: that is not over by a word.
     pub fn discard(&self, file: FileId) {
+        if !matches!(self.fates.lock().get(&file), Some(Fate::Promised(..))) {
+            self.remove_all(file);
+        }
+    }
+
+    /// The promise goes first. What cannot be removed goes at the next start.
+    fn remove_all(&self, file: FileId) {
         self.fates.lock().remove(&file);
         for kind in ["promise", "backup", "state", "part", "building"] {
             let path = self.named(file, kind);
@@ -293,33 +358,6 @@ fn usable_meta(meta: &Bytes) -> Result<Meta, MetaError> {
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> SnapshotError {
     SnapshotError::Io { action, path: path.to_owned(), source }
-}
-
-/// Magic, format, file, size, hash, not after, CRC; little-endian.
-fn encode_promise(blob: &Blob, not_after_ms: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(PROMISE);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
-    bytes.extend_from_slice(&blob.file.0);
-    bytes.extend_from_slice(&blob.size.to_le_bytes());
-    bytes.extend_from_slice(&blob.sha256);
-    bytes.extend_from_slice(&not_after_ms.to_le_bytes());
-    bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
-    bytes
-}
-
-/// None when these bytes are no promise of a format that is known here.
-fn decode_promise(bytes: &[u8]) -> Option<(Blob, u64)> {
-    let bytes: &[u8; PROMISE] = bytes.try_into().ok()?;
-    let (body, crc) = bytes.split_last_chunk().expect("it is longer");
-    let number = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
-    let format = u32::from_le_bytes(*bytes[8..].first_chunk().expect("in range"));
-    if bytes[..8] != *MAGIC || format != FORMAT || crc32c(body) != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    let file = Id128(*bytes[12..].first_chunk().expect("in range"));
-    let sha256 = *bytes[36..].first_chunk().expect("in range");
-    Some((Blob { file, size: number(28), sha256 }, number(68)))
 }
 
 /// Removes a file or a directory, if it is there.

@@ -389,14 +389,18 @@ fn who_goes_away_in_the_middle_leaves_room_for_the_next() {
     let path = file(&cluster);
     save(node, &path);
     let bytes = std::fs::read(&path).unwrap();
-    let mut stream = std::net::TcpStream::connect(node.http.trim_start_matches("http://")).unwrap();
     let head =
         format!("PUT /v1/snapshot HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", bytes.len());
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(&bytes[..bytes.len() / 2]).unwrap();
-    eventually("it has begun", || {
+    let stream = eventually("it has begun", || {
+        // Anew each time: the one that is whole may have come first.
+        let address = node.http.trim_start_matches("http://");
+        let mut stream =
+            std::net::TcpStream::connect(address).map_err(|error| error.to_string())?;
+        let sent = stream.write_all(head.as_bytes());
+        let sent = sent.and_then(|()| stream.write_all(&bytes[..bytes.len() / 2]));
+        sent.map_err(|error| error.to_string())?;
         let answer = put(node, &bytes)?;
-        if answer.status == 429 { Ok(()) } else { Err(format!("{answer:?}")) }
+        if answer.status == 429 { Ok(stream) } else { Err(format!("{answer:?}")) }
     });
     drop(stream);
     eventually("it is forgotten", || {

@@ -108,7 +108,7 @@ impl Machine {
             store: StoreOptions::default(),
             state_dir: Arc::clone(&self.state_dir),
             views: self.views.clone(),
-            blobs: Arc::new(Blobs::open(self.disk.path(), StoreOptions::default()).unwrap()),
+            blobs: Arc::new(Blobs::open(self.disk.path(), StoreOptions::default(), 0).unwrap()),
         };
         let tell = move |event| events_in.send(event).unwrap();
         let (inbox, transport) = (node.states.clone(), node.handle.clone());

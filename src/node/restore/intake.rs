@@ -5,14 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::write::MultiGzDecoder;
-use rustix::fs::{fstatvfs, statvfs};
+use rustix::fs::fstatvfs;
 
 use super::RestoreError;
 
 /// What is written is synced, and the room on the disk looked at, in pieces of this many bytes.
 const SYNC_BYTES: u64 = 8 << 20;
-/// Of a small file system, only this part is kept free.
-const RESERVE_PART: u64 = 8;
 
 /// Takes the bytes of a backup, packed, and writes what was packed in them.
 pub struct Intake {
@@ -20,7 +18,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Begins a file. `reserve_bytes` of the file system are left alone; see [`reserve`].
+    /// Begins a file. `reserve_bytes` of the file system are left alone.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -52,15 +50,6 @@ impl Intake {
         let finish = || self.decoder.finish()?.file.sync_all();
         finish().map_err(|error| trouble(&error))
     }
-}
-
-/// How much of a folder's file system is to be left alone, when `wished` bytes are.
-///
-/// # Errors
-/// When the system does not tell.
-pub fn reserve(folder: &Path, wished: u64) -> Result<u64, RestoreError> {
-    let stat = statvfs(folder).map_err(|error| trouble(&error.into()))?;
-    Ok(wished.min(stat.f_blocks.saturating_mul(stat.f_frsize) / RESERVE_PART))
 }
 
 struct Unpacked {
@@ -108,7 +97,8 @@ impl Write for Unpacked {
     }
 }
 
-fn trouble(error: &io::Error) -> RestoreError {
+/// What is to be told of an error of the disk, or of what was sent.
+pub(super) fn trouble(error: &io::Error) -> RestoreError {
     use io::ErrorKind::{InvalidData, InvalidInput, QuotaExceeded, StorageFull, UnexpectedEof};
     match error.kind() {
         StorageFull | QuotaExceeded => RestoreError::NoRoom(error.to_string()),
@@ -126,6 +116,7 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use rustix::fs::statvfs;
     use tempfile::TempDir;
 
     use super::*;
@@ -188,12 +179,5 @@ mod tests {
         let error = intake.take(&packed(&vec![0; 64 << 20])).unwrap_err();
         assert!(matches!(error, RestoreError::NoRoom(_)), "{error}");
         assert!(fs::metadata(&path).unwrap().len() < 32 << 20, "it stops early");
-    }
-
-    #[test]
-    fn of_a_small_file_system_less_is_kept() {
-        let dir = TempDir::new().unwrap();
-        assert_eq!(reserve(dir.path(), 1).unwrap(), 1);
-        assert!(reserve(dir.path(), u64::MAX).unwrap() < u64::MAX / RESERVE_PART);
     }
 }

@@ -46,8 +46,6 @@ pub struct RestoreThread {
     pub blobs: Arc<Blobs>,
     /// The way to the other members.
     pub snapshots: snapshot::Handle,
-    /// Bytes of the file system that are left alone.
-    pub reserve_bytes: u64,
 }
 
 impl RestoreThread {
@@ -154,7 +152,7 @@ impl Worker {
         feed: &Feed,
     ) -> Result<(), RestoreError> {
         let blobs = &self.thread.blobs;
-        let reserve = intake::reserve(blobs.folder(), self.thread.reserve_bytes)?;
+        let reserve = blobs.reserve().map_err(|error| intake::trouble(&error))?;
         let mut intake = Intake::create(&blobs.part(file), reserve)?;
         while let Some(piece) = self.wait(pieces, None) {
             self.wake(feed);
@@ -221,7 +219,13 @@ impl Worker {
     /// The clock of the cluster, in ms, which only an entry can tell: one that changes nothing.
     fn cluster_clock(&self) -> Result<u64, RestoreError> {
         let mark = Command::Kv { ops: Vec::new() };
-        match self.ask(Ask::Write(mark.encode()), PATIENCE)? {
+        let outcome =
+            self.ask(Ask::Write(mark.encode()), PATIENCE).map_err(|error| match error {
+                // Whatever came of it, it changes nothing.
+                RestoreError::Unknown(why) => RestoreError::NotNow(why),
+                other => other,
+            })?;
+        match outcome {
             Outcome::Written(_) => {}
             Outcome::Failed(Failure { reason, .. }) => {
                 return Err(failed(&Failure::not_applied(reason)));

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::promise::PROMISE;
 use super::*;
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, Id128};
 use crate::state::kv::Counters;
 use crate::state::{Digest, OnceQueue, Standing, Summary};
 use crate::storage::snapshot::{SnapshotHeader, SnapshotWriter};
@@ -22,7 +23,7 @@ fn arrived(file: FileId, spoil: impl Fn(&mut Summary)) -> (TempDir, Blobs) {
 }
 
 fn open(dir: &TempDir) -> Blobs {
-    Blobs::open(dir.path(), StoreOptions::default()).unwrap()
+    Blobs::open(dir.path(), StoreOptions::default(), 0).unwrap()
 }
 
 fn rows() -> Vec<(String, String)> {
@@ -163,6 +164,54 @@ fn what_was_restored_goes_whatever_the_time() {
     assert_eq!(names(&blobs).len(), 0);
     drop(blobs);
     assert_eq!(open(&dir).promised(), []);
+}
+
+#[test]
+fn what_is_checked_is_taken_before_it_is_promised() {
+    let (_dir, blobs) = arrived(FILE, |_| {});
+    let blob = check(&blobs, None).unwrap().blob;
+    assert_eq!((blobs.promised(), blobs.sweep(u64::MAX)), (vec![], vec![]));
+    assert!(matches!(blobs.take(FILE, &[0; 32]), Err(WorkError::Missing)));
+    let taken = blobs.take(FILE, &blob.sha256).unwrap();
+    // Whoever has not heard of the entry may think that nobody wants it any more.
+    blobs.discard(FILE);
+    assert_whole(&taken.dir);
+    blobs.done(FILE);
+    // The promise comes after all.
+    blobs.keep(&blob, 70).unwrap();
+    assert_eq!((blobs.promised(), blobs.sweep(0)), (vec![], vec![FILE]));
+    assert_eq!(names(&blobs).len(), 0);
+}
+
+#[test]
+fn what_is_discarded_is_not_taken_and_what_is_promised_is_not_discarded() {
+    let (_dir, blobs) = arrived(FILE, |_| {});
+    let blob = check(&blobs, None).unwrap().blob;
+    blobs.discard(FILE);
+    assert!(matches!(blobs.take(FILE, &blob.sha256), Err(WorkError::Missing)));
+    assert_eq!(names(&blobs).len(), 0);
+    let (_dir, blobs, blob) = promised();
+    blobs.discard(FILE);
+    assert_eq!(names(&blobs), ["backup", "promise", "state"]);
+    assert_eq!(blobs.promised(), [(blob, 70)]);
+}
+
+#[test]
+fn a_member_receives_nothing_that_would_take_the_reserve() {
+    let dir = TempDir::new().unwrap();
+    let of = |reserve| Blobs::open(dir.path(), StoreOptions::default(), reserve).unwrap();
+    assert_eq!(of(1).reserve().unwrap(), 1);
+    let part = of(u64::MAX).reserve().unwrap();
+    assert!(part > 0 && part < u64::MAX / RESERVE_PART, "of a small file system less is kept");
+    of(0).expect_room(1).unwrap();
+    let stat = statvfs(dir.path()).unwrap();
+    let free = stat.f_bavail * stat.f_frsize;
+    let error = of(0).expect_room(free).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    // Twice this fits, but not beside the reserve.
+    let size = free.saturating_sub(part / 2) / 2;
+    let error = of(u64::MAX).expect_room(size).unwrap_err();
+    assert!(error.to_string().contains("make room"), "{error}");
 }
 
 #[test]

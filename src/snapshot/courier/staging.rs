@@ -181,7 +181,10 @@ impl Courier {
                 }
             }
             Action::Create(blob) => {
-                match Incoming::create(blobs.part(blob.file), blob.file, blob.size) {
+                let room = blobs.expect_room(blob.size);
+                let part = room
+                    .and_then(|()| Incoming::create(blobs.part(blob.file), blob.file, blob.size));
+                match part {
                     Ok(part) => self.stagings.part = Some(part),
                     Err(error) => self.unstage(blob.file, &error),
                 }
