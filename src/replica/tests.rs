@@ -165,6 +165,20 @@ fn follower_with_session() -> Bench {
 }
 
 #[test]
+fn what_this_program_cannot_apply_does_not_get_into_the_log() {
+    let mut bench = Bench::new(1, 3);
+    bench.replica.options.understands = |command| command != b"command";
+    bench.follow(2, 2);
+    let effects = bench.write(1);
+    let [(asked, Answer::Failed(failure))] = &effects.answers[..] else {
+        panic!("{:?}", effects.answers)
+    };
+    assert_eq!((*asked, failure.certainty), (ticket(1), Certainty::NotApplied));
+    assert!(matches!(failure.reason, Reason::Refused(_)), "{failure}");
+    assert_eq!(bench.replica.pending_writes(), 0);
+}
+
+#[test]
 fn a_cluster_of_one_answers_when_its_disk_has_it_and_not_before() {
     let mut bench = Bench::new(1, 1);
     bench.pass(1);
