@@ -165,6 +165,20 @@ fn follower_with_session() -> Bench {
 }
 
 #[test]
+fn writes_that_wait_are_bounded_by_their_bytes_too() {
+    let mut bench = Bench::new(1, 3);
+    bench.replica.options.pending_bytes_max = 2 * b"command".len();
+    for id in 1..=2 {
+        assert_eq!(bench.write(id).answers, []);
+    }
+    let busy = (ticket(3), Answer::Failed(Failure::not_applied(Reason::Busy)));
+    assert_eq!(bench.write(3).answers, [busy]);
+    let given_up = bench.pass(5_000_000).answers;
+    assert_eq!((given_up.len(), bench.replica.pending_writes()), (2, 0));
+    assert_eq!(bench.write(4).answers, [], "there is room again");
+}
+
+#[test]
 fn what_this_program_cannot_apply_does_not_get_into_the_log() {
     let mut bench = Bench::new(1, 3);
     bench.replica.options.understands = |command| command != b"command";
