@@ -390,6 +390,13 @@ fn what_is_too_long_is_refused_when_written_only(front: Front) {
     assert_eq!(api.get(&format!("/v1/kv/{long}")).status, 404);
     assert_eq!(api.get(&format!("/v1/kv/{long}?recurse")).status, 404);
     assert_eq!(api.ask("DELETE", &format!("/v1/kv/{long}"), "").body, "true");
+    // What no node could apply must not get into the log.
+    let endless = "k".repeat(kv::KEY_LEN_EVER);
+    for path in [format!("/v1/kv/{endless}"), format!("/v1/kv/{endless}?recurse")] {
+        assert_eq!(api.ask("DELETE", &path, "").body, "true");
+        let refused = api.ask("DELETE", &path.replacen("/kk", "/kkk", 1), "");
+        assert_eq!((refused.status, refused.body.contains("8193 bytes")), (400, true));
+    }
 
     put(&api, "v", &"v".repeat(1_000));
     let refused = api.ask("PUT", "/v1/kv/v", &"v".repeat(1_001));

@@ -154,6 +154,8 @@ fn keys_are_any_bytes(front: Front) {
     assert!(json["detail"].as_str().unwrap().contains("1024"), "{json}");
     problem(&get(&api, &long, ""), 404);
     assert_eq!(delete(&api, &long, "").status, 204, "limits are for what is made new");
+    problem(&delete(&api, &"k".repeat(8_193), ""), 400);
+    assert_eq!(delete(&api, &"k".repeat(8_192), "").status, 204);
     assert_eq!(put(&api, &long[1..], "", "x").status, 201);
     for answer in [put(&api, "", "", "x"), get(&api, "", ""), delete(&api, "", "")] {
         let json = problem(&answer, 400);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bowline::metrics::Metrics;
 use bowline::storage::{
-    Checkpoint, MemoryStore, Rows, Store, StoreError, StoreErrorKind, StoreOptions, Table, View,
-    Views,
+    Checkpoint, KEY_BYTES_MAX, MemoryStore, Rows, Store, StoreError, StoreErrorKind, StoreOptions,
+    Table, View, Views,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -136,6 +136,26 @@ fn the_meta_row_is_no_row() {
     let view = views.current();
     assert_eq!(all(&view), [(b"\x01".to_vec(), b"first".to_vec())]);
     assert_eq!(rows(&view, b"\0", Some(b"\x01")), []);
+}
+
+#[test]
+fn what_is_longer_than_any_key_is_not_there_and_can_be_looked_for() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, views, _) = open(dir.path(), NEVER).unwrap();
+    put(&mut store, "k", "shorter");
+    put(&mut store, "l", "behind");
+    store.publish(1, Bytes::new());
+    store.begin_checkpoint(Bytes::new());
+    store.close().unwrap();
+    drop(views);
+    let (_store, views, _) = open(dir.path(), NEVER).unwrap();
+    let view = views.current();
+    for len in [KEY_BYTES_MAX, KEY_BYTES_MAX + 1, 65_535, 65_536, 1 << 20] {
+        let long = vec![b'k'; len];
+        assert_eq!(view.get(&long), Ok(None), "{len}");
+        let behind = rows(&view, &long, None);
+        assert_eq!(behind, [(b"l".to_vec(), b"behind".to_vec())], "{len}");
+    }
 }
 
 #[test]

@@ -131,6 +131,7 @@ impl Replica {
         } else if self.full {
             Some(Reason::DiskFull)
         } else if self.writes.len() >= self.options.pending_writes_max
+            || self.writes.bytes() >= self.options.pending_bytes_max
             || self.log_bytes >= self.options.log_bytes_max
         {
             Some(Reason::Busy)

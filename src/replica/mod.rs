@@ -233,6 +233,10 @@ impl Replica {
         match request {
             Request::Write(command) => match self.refuses_writes() {
                 Some(reason) => self.refuse(ticket, reason),
+                // In the log it would stop every node, and their next processes too.
+                None if !(self.options.understands)(&command) => {
+                    self.refuse(ticket, Reason::Refused("no node could apply this".to_owned()));
+                }
                 None => {
                     let patience = Micros(now.mono.0 + self.options.leader_wait_us()).min(deadline);
                     self.writes.add(ticket, deadline, patience, command);

@@ -9,11 +9,13 @@ use crate::raft;
 pub struct Options {
     /// Of the consensus core.
     pub raft: raft::Options,
-    /// Whether a command from another node is one that every node can apply. What is committed must
-    /// be applied, so what nobody understands must not get into the log.
+    /// Whether a command, of this node's clients or another's, is one that every node can apply. What is
+    /// committed must be applied, so what nobody understands must not get into the log.
     pub understands: fn(&[u8]) -> bool,
     /// Writes of own clients that may wait at once; one more is refused as busy.
     pub pending_writes_max: usize,
+    /// … or that hold so many bytes of commands.
+    pub pending_bytes_max: usize,
     /// Payload bytes that may wait for the log; beyond, writes are refused as busy.
     pub log_bytes_max: usize,
     /// Payload bytes that may wait for the applier; beyond, no more committed entries are handed
@@ -61,6 +63,7 @@ impl Default for Options {
             raft: raft::Options::default(),
             understands: |_| true,
             pending_writes_max: 16_384,
+            pending_bytes_max: 256 << 20,
             log_bytes_max: 64 << 20,
             apply_bytes_max: 16 << 20,
             apply_batch_bytes: 1 << 20,

@@ -165,6 +165,34 @@ fn follower_with_session() -> Bench {
 }
 
 #[test]
+fn writes_that_wait_are_bounded_by_their_bytes_too() {
+    let mut bench = Bench::new(1, 3);
+    bench.replica.options.pending_bytes_max = 2 * b"command".len();
+    for id in 1..=2 {
+        assert_eq!(bench.write(id).answers, []);
+    }
+    let busy = (ticket(3), Answer::Failed(Failure::not_applied(Reason::Busy)));
+    assert_eq!(bench.write(3).answers, [busy]);
+    let given_up = bench.pass(5_000_000).answers;
+    assert_eq!((given_up.len(), bench.replica.pending_writes()), (2, 0));
+    assert_eq!(bench.write(4).answers, [], "there is room again");
+}
+
+#[test]
+fn what_this_program_cannot_apply_does_not_get_into_the_log() {
+    let mut bench = Bench::new(1, 3);
+    bench.replica.options.understands = |command| command != b"command";
+    bench.follow(2, 2);
+    let effects = bench.write(1);
+    let [(asked, Answer::Failed(failure))] = &effects.answers[..] else {
+        panic!("{:?}", effects.answers)
+    };
+    assert_eq!((*asked, failure.certainty), (ticket(1), Certainty::NotApplied));
+    assert!(matches!(failure.reason, Reason::Refused(_)), "{failure}");
+    assert_eq!(bench.replica.pending_writes(), 0);
+}
+
+#[test]
 fn a_cluster_of_one_answers_when_its_disk_has_it_and_not_before() {
     let mut bench = Bench::new(1, 1);
     bench.pass(1);

@@ -49,6 +49,8 @@ pub(super) struct Writes {
     registering: Option<Micros>,
     next_seq: u64,
     pending: BTreeMap<u64, Pending>,
+    /// Bytes of the commands in `pending`.
+    bytes: usize,
     /// (when, seq) of deadlines, and of the moments when patience without a leader ends.
     expiries: BTreeSet<(Micros, u64)>,
     /// Pending commands to send.
@@ -71,6 +73,7 @@ impl Writes {
             registering: None,
             next_seq: 1,
             pending: BTreeMap::new(),
+            bytes: 0,
             expiries: BTreeSet::new(),
             unsent: BTreeSet::new(),
             relayed: Vec::new(),
@@ -84,6 +87,11 @@ impl Writes {
         self.pending.len()
     }
 
+    /// Bytes of the commands that wait for their answer: they are kept to be sent again.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes a client's command. Until `patience` it may wait for a leader, until `deadline` for
     /// its answer.
     pub fn add(&mut self, ticket: Ticket, deadline: Micros, patience: Micros, command: Bytes) {
@@ -91,6 +99,7 @@ impl Writes {
         self.next_seq += 1;
         self.expiries.insert((patience, seq));
         self.expiries.insert((deadline, seq));
+        self.bytes += command.len();
         let pending = Pending {
             ticket,
             deadline,
@@ -339,6 +348,7 @@ impl Writes {
 
     fn finish(&mut self, seq: u64) -> Option<Ticket> {
         let pending = self.pending.remove(&seq)?;
+        self.bytes -= pending.command.len();
         self.expiries.remove(&(pending.deadline, seq));
         self.expiries.remove(&(pending.patience, seq));
         self.unsent.remove(&seq);

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::VERSION;
-use super::kv::{KEY_LEN_MAX, NewSession, OPS_MAX, Op, SessionId};
+use super::kv::{KEY_LEN_EVER, NewSession, OPS_MAX, Op, SessionId};
 use super::restore::Restore;
 use crate::storage::KEY_BYTES_MAX;
 
@@ -279,9 +279,6 @@ impl Command {
     }
 }
 
-/// Longer than any row's name could hold with what else stands in it. How long keys may really be is
-/// for the node that takes a write to say ([`KEY_LEN_MAX`]).
-const KEY_LEN_EVER: usize = 8 * KEY_LEN_MAX;
 const _: () = assert!(KEY_LEN_EVER + 64 < KEY_BYTES_MAX, "the longest key fits into every row");
 
 fn check_ops(ops: &[Op]) -> Result<(), CommandError> {

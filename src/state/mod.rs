@@ -53,7 +53,7 @@ pub use writes::Writes;
 
 use crate::ids::{ClusterId, WriteId};
 use crate::storage::{StoreError, Table};
-use kv::Keeper;
+use kv::{Failed, Keeper, KvReply, Op, Why};
 use ledger::Ledger;
 use links::Place;
 use restore::Restoring;
@@ -209,7 +209,10 @@ impl<T: Table> State<T> {
             command => match self.meta.writes.admit(write) {
                 Admission::Answer(reply) => reply,
                 Admission::New => {
-                    let reply = self.write(at, command)?;
+                    let reply = match self.refusal(write, &command) {
+                        Some(refusal) => refusal,
+                        None => self.write(at, command)?,
+                    };
                     self.meta.writes.record(write, &reply);
                     reply
                 }
@@ -313,6 +316,16 @@ impl<T: Table> State<T> {
     pub fn computed_rows_digest(&self) -> Result<Digest, StoreError> {
         let digest = rows_digest(&self.table, &mut |_, _| true)?;
         Ok(digest.expect("nobody stopped it"))
+    }
+
+    /// Why a write cannot be done now, whatever the rows are: it may say much, and its session keeps so
+    /// much already that the node has not had.
+    fn refusal(&self, write: WriteId, command: &Command) -> Option<Reply> {
+        let Command::Kv { ops } = command else { return None };
+        let wordy = ops.len() > 1 || ops.iter().any(Op::is_read);
+        let refused = Failed { op: 0, key: Bytes::new(), why: Why::Busy };
+        (wordy && !self.meta.writes.has_room(write.session))
+            .then(|| Reply::Kv(KvReply::Refused(vec![refused])))
     }
 
     /// Does a write that is new to the session layer.

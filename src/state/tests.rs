@@ -199,6 +199,38 @@ fn a_refused_write_changes_nothing_but_the_applied_index() {
 }
 
 #[test]
+fn what_may_be_told_at_length_waits_until_the_node_has_its_other_answers() {
+    let mut state = new_state();
+    for index in 1..=64 {
+        state.apply_command(at(index), id(0, 77, 0), &register(index, 77)).unwrap();
+    }
+    let key = Bytes::from_static(b"k");
+    let set = |len| Op::Set {
+        key: key.clone(),
+        value: vec![b'v'; len].into(),
+        flags: 0,
+        ttl_ms: None,
+        when: kv::When::Always,
+    };
+    let get = || Op::Get { key: key.clone(), or_empty: false };
+    let mut seq = 0;
+    let mut run = |ops, floor| {
+        seq += 1;
+        let command = Command::Kv { ops }.encode();
+        match state.apply_command(at(64 + seq), id(1, seq, floor), &command).unwrap() {
+            Reply::Kv(reply) => reply,
+            reply => panic!("{reply:?}"),
+        }
+    };
+    let done = |reply: &KvReply| matches!(reply, KvReply::Done { .. });
+    assert!(done(&run(vec![set(500_000), get(), get()], 1)));
+    let refused = Failed { op: 0, key: Bytes::new(), why: Why::Busy };
+    assert_eq!(run(vec![set(1), get()], 1), KvReply::Refused(vec![refused]));
+    assert!(done(&run(vec![set(2)], 1)), "its answer is short");
+    assert!(done(&run(vec![set(3), get()], 4)), "the node has had the others");
+}
+
+#[test]
 fn sessions_of_removed_nodes_end_with_the_configuration() {
     let mut state = example_state();
     state.apply_configuration(at(8), &BTreeSet::from([2]), "one node".into());

@@ -13,7 +13,9 @@
 //! - Nothing here looks at a clock. Sessions end when their node registers anew or is removed.
 //!
 //! The table lives in memory and goes to disk inside the meta row. How many replies a session can
-//! hold is bounded by its node, which limits how many writes may wait for their answer.
+//! hold is bounded by its node, which limits how many writes may wait for their answer. How long they
+//! may be in all is bounded here: what may be told at length is not done while its session holds too
+//! much ([`Writes::has_room`]). The next write of the same node makes room, for it brings a new floor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +25,10 @@ use super::digest::Digest;
 use super::reply::Reply;
 use super::table;
 use crate::ids::WriteId;
+
+/// Bytes of replies that are kept before sessions have to wait, in equal shares: with what else is in it
+/// the meta must fit into a snapshot. Protocol: the same on every node.
+const REPLIES_BYTES_MAX: usize = 48 << 20;
 
 /// The table of sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +49,9 @@ struct Session {
     floor: u64,
     /// By seq. Invariant: none below `floor`.
     replies: BTreeMap<u64, Reply>,
+    /// Encoded bytes of `replies`; counted anew when they come from disk.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 /// What the table says about a write before it is done.
@@ -74,6 +83,12 @@ impl Writes {
         (session.nonce == nonce).then_some(id)
     }
 
+    /// Whether a session may be told something long: the replies that it keeps do not fill its share.
+    pub(super) fn has_room(&self, session: u64) -> bool {
+        let share = REPLIES_BYTES_MAX / self.sessions.len().max(1);
+        self.sessions.get(&session).is_none_or(|session| session.bytes < share)
+    }
+
     /// Opens a session for a process of `node` by the entry at `index`, or finds the one it has.
     pub(super) fn register(&mut self, index: u64, node: u64, nonce: u64) -> Reply {
         let mut ended_nonce = None;
@@ -87,7 +102,8 @@ impl Writes {
             ended_nonce = Some(session.nonce);
             self.end(id);
         }
-        let session = Session { node, nonce, ended_nonce, floor: 0, replies: BTreeMap::new() };
+        let session =
+            Session { node, nonce, ended_nonce, floor: 0, replies: BTreeMap::new(), bytes: 0 };
         self.digest.add(&session_key(index), &session_value(&session));
         let before = self.sessions.insert(index, session);
         assert!(before.is_none(), "log index {index} registered twice");
@@ -109,7 +125,9 @@ impl Writes {
                     break;
                 }
                 let (seq, reply) = first.remove_entry();
-                self.digest.remove(&reply_key(write.session, seq), &reply_value(&reply));
+                let value = reply_value(&reply);
+                session.bytes -= value.len();
+                self.digest.remove(&reply_key(write.session, seq), &value);
             }
         }
         if write.seq < session.floor {
@@ -125,7 +143,9 @@ impl Writes {
     pub(super) fn record(&mut self, write: WriteId, reply: &Reply) {
         let session = self.sessions.get_mut(&write.session).expect("the write was admitted");
         assert!(write.seq >= session.floor, "the write was admitted");
-        self.digest.add(&reply_key(write.session, write.seq), &reply_value(reply));
+        let value = reply_value(reply);
+        session.bytes += value.len();
+        self.digest.add(&reply_key(write.session, write.seq), &value);
         let before = session.replies.insert(write.seq, reply.clone());
         assert!(before.is_none(), "write {write:?} was done twice");
     }
@@ -156,12 +176,16 @@ impl Writes {
         }
     }
 
-    fn computed_digest(&self) -> Digest {
+    /// Counts the bytes of all replies, and gives the digest.
+    fn recount(&mut self) -> Digest {
         let mut digest = Digest::default();
-        for (id, session) in &self.sessions {
+        for (id, session) in &mut self.sessions {
             digest.add(&session_key(*id), &session_value(session));
+            session.bytes = 0;
             for (seq, reply) in &session.replies {
-                digest.add(&reply_key(*id, *seq), &reply_value(reply));
+                let value = reply_value(reply);
+                session.bytes += value.len();
+                digest.add(&reply_key(*id, *seq), &value);
             }
         }
         digest
@@ -180,7 +204,7 @@ impl<'de> Deserialize<'de> for Writes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sessions = Vec::<(u64, Session)>::deserialize(deserializer)?.into_iter().collect();
         let mut writes = Self { sessions, digest: Digest::default() };
-        writes.digest = writes.computed_digest();
+        writes.digest = writes.recount();
         Ok(writes)
     }
 }
@@ -292,6 +316,24 @@ mod tests {
     }
 
     #[test]
+    fn a_session_has_room_again_when_its_node_has_its_answers() {
+        let mut writes = Writes::default();
+        for node in 1..=64 {
+            writes.register(4 + node, node, 77);
+        }
+        let long = Reply::Link { key: "x".repeat(REPLIES_BYTES_MAX / 128), created: true };
+        for seq in 1..=2 {
+            assert!(writes.has_room(5));
+            assert_eq!(writes.admit(id(5, seq, 1)), Admission::New);
+            writes.record(id(5, seq, 1), &long);
+        }
+        assert!(!writes.has_room(5), "that was its share");
+        assert!(writes.has_room(6), "the others have theirs");
+        assert_eq!(writes.admit(id(5, 3, 2)), Admission::New);
+        assert!(writes.has_room(5));
+    }
+
+    #[test]
     fn removed_nodes_lose_their_sessions() {
         let mut writes = Writes::default();
         writes.register(5, 1, 77);
@@ -321,7 +363,9 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(writes.digest(), writes.computed_digest());
+                let mut recounted = writes.clone();
+                prop_assert_eq!(recounted.recount(), writes.digest());
+                prop_assert_eq!(&recounted, &writes);
             }
             let bytes = rmp_serde::to_vec(&writes).unwrap();
             prop_assert_eq!(rmp_serde::from_slice::<Writes>(&bytes).unwrap(), writes);

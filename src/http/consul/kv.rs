@@ -14,7 +14,9 @@ use crate::http::service::{Service, Step};
 use crate::http::wire::Request;
 use crate::node::StoreError;
 use crate::node::View;
-use crate::state::kv::{self, Counters, Failed, KEY_LEN_MAX, KvReply, Op, SessionId, When, Why};
+use crate::state::kv::{
+    self, Counters, Failed, KEY_LEN_EVER, KEY_LEN_MAX, KvReply, Op, SessionId, When, Why,
+};
 use crate::state::{Command, Reply};
 use crate::watch::Topic;
 
@@ -116,11 +118,7 @@ fn asked(service: &Service, part: &str, request: &Request) -> Result<Op, Respons
     conflicts(query, &["cas", "acquire", "release"])?;
     let flags = number(query, "flags")?.unwrap_or(0);
     let cas = number(query, "cas")?;
-    if key.len() > KEY_LEN_MAX {
-        let length = key.len();
-        let text = format!("The key is {length} bytes long, the limit is {KEY_LEN_MAX} bytes");
-        return Err(refusal(400, &text));
-    }
+    expect_length(&key, KEY_LEN_MAX)?;
     let (value, value_max) = (request.body.clone(), service.options.value_max);
     if value.len() > value_max {
         let size = value.len();
@@ -146,6 +144,14 @@ fn asked(service: &Service, part: &str, request: &Request) -> Result<Op, Respons
     Ok(Op::Set { key, value, flags, ttl_ms: None, when })
 }
 
+fn expect_length(key: &[u8], limit: usize) -> Result<(), Response> {
+    let length = key.len();
+    if length <= limit {
+        return Ok(());
+    }
+    Err(refusal(400, &format!("The key is {length} bytes long, the limit is {limit} bytes")))
+}
+
 /// The session that a parameter names; none when it names no possible one.
 fn session_of(parameter: &str, text: &str) -> Result<Option<SessionId>, Response> {
     if text.is_empty() {
@@ -166,6 +172,7 @@ fn unwanted(part: &str, query: &str) -> Result<Op, Response> {
     check_datacenter(query)?;
     let key = key(part)?;
     conflicts(query, &["recurse", "cas"])?;
+    expect_length(&key, KEY_LEN_EVER)?;
     if query::flag(query, "recurse") {
         return Ok(Op::DeleteTree { prefix: key });
     }

@@ -7,7 +7,7 @@ use super::reading::{Fresh, ask, marked, state};
 use super::shapes::{Entry, uuid};
 use super::txn_body::{Hopeless, Told, Transaction, Verb};
 use super::writing::write;
-use super::{json, txn_read, unreadable};
+use super::{json, refusal, txn_read, unreadable};
 use crate::http::query;
 use crate::http::reply::Response;
 use crate::http::service::{Service, Step};
@@ -102,6 +102,10 @@ fn answer(reply: &KvReply, told: &[Told], pretty: bool) -> Response {
         KvReply::Done { given, .. } => {
             let results = Some(given.iter().map(Shown::of).collect());
             json::response(200, &Answer { results, errors: None }, pretty)
+        }
+        KvReply::Refused(failed) if failed.iter().any(|it| it.why == Why::Busy) => {
+            let why = "too many answers to transactions are under way; nothing was changed";
+            refusal(503, why)
         }
         KvReply::Refused(failed) => {
             let errors = failed.iter().map(|failed| problem(failed, told)).collect();

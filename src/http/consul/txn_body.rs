@@ -11,7 +11,7 @@ use super::fields::{Fields, Object, set};
 use super::refusal;
 use super::shapes::session_id;
 use crate::http::reply::Response;
-use crate::state::kv::{KEY_LEN_MAX, OPS_MAX, Op, SessionId, When};
+use crate::state::kv::{KEY_LEN_EVER, KEY_LEN_MAX, OPS_MAX, Op, SessionId, When};
 
 /// What an operation does, by Consul's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,9 +271,9 @@ fn impossible(verb: Verb, asked: &Asked) -> Option<String> {
         return Some("Must provide key (Key)".to_owned());
     }
     let makes = matches!(verb, Verb::Set | Verb::Cas | Verb::Lock);
-    if makes && asked.key.len() > KEY_LEN_MAX {
-        let length = asked.key.len();
-        return Some(format!("Key is {length} bytes long, the limit is {KEY_LEN_MAX} bytes"));
+    let (length, limit) = (asked.key.len(), if makes { KEY_LEN_MAX } else { KEY_LEN_EVER });
+    if length > limit {
+        return Some(format!("Key is {length} bytes long, the limit is {limit} bytes"));
     }
     let locks = matches!(verb, Verb::Lock | Verb::Unlock);
     (locks && asked.session.is_empty()).then(|| "missing session (Session)".to_owned())
@@ -410,6 +410,20 @@ mod tests {
         "\"\\ud800\"",
         " ",
     ];
+
+    #[test]
+    fn no_operation_is_about_a_key_that_no_node_could_apply() {
+        let long = "k".repeat(KEY_LEN_EVER + 1);
+        let verbs = ["get", "get-tree", "check-index", "unlock", "delete", "delete-tree"];
+        for verb in verbs {
+            let body = |key: &str| {
+                format!(r#"[{{"KV":{{"Verb":"{verb}","Key":"{key}","Session":"s"}}}}]"#)
+            };
+            assert_eq!(read(&body(&long[1..])).hopeless, [], "{verb}");
+            let what = "Key is 8193 bytes long, the limit is 8192 bytes".to_owned();
+            assert_eq!(read(&body(&long)).hopeless, [Hopeless { op: 0, what }], "{verb}");
+        }
+    }
 
     #[test]
     fn what_can_never_be_done_is_told_by_its_number() {

@@ -4,10 +4,7 @@ use bytes::Bytes;
 
 use crate::node::StoreError;
 use crate::node::View;
-use crate::state::kv::{self, Entry, Failed, Given, KvReply, Op, Why};
-
-/// Bytes of keys and values that are read at most, as in a transaction that writes.
-const READ_MAX: usize = 1 << 20;
+use crate::state::kv::{self, Entry, Failed, Given, KvReply, Op, READ_MAX, Why};
 
 /// What the operations come to, none of which may write.
 ///
@@ -75,14 +72,14 @@ impl Reading<'_> {
     }
 
     fn give(&mut self, entry: Entry) -> Outcome {
-        self.read += entry.key.len() + entry.value.len();
+        self.read += kv::read_size(&entry.key, &entry.value);
         if self.read > READ_MAX { Err(Why::TooLarge) } else { Ok(vec![(entry, true)]) }
     }
 
     fn tree(&mut self, prefix: &Bytes) -> Result<Outcome, StoreError> {
         let mut found = Vec::new();
         kv::scan_rows(self.view, prefix, None, &mut |row| {
-            self.read += row.key.len() + row.value.len();
+            self.read += kv::read_size(row.key, row.value);
             if self.read <= READ_MAX {
                 found.push((row.to_entry(), true));
             }

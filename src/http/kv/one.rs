@@ -15,7 +15,9 @@ use super::params::{self, Extras};
 use super::{standing, unreadable};
 use crate::node::StoreError;
 use crate::node::{Ask, Completion, Outcome, View};
-use crate::state::kv::{self, Entry, Failed, Given, KEY_LEN_MAX, KvReply, Op, When, Why};
+use crate::state::kv::{
+    self, Entry, Failed, Given, KEY_LEN_EVER, KEY_LEN_MAX, KvReply, Op, When, Why,
+};
 use crate::state::{Command, Reply, Summary, VERSION_KV};
 
 /// What a value is, as far as the store knows.
@@ -83,10 +85,7 @@ impl Get {
 
 /// Answers `PUT /api/kv/{key}`.
 pub(super) fn put(service: &Service, key: Bytes, request: &Request) -> Result<Step, Problem> {
-    if key.len() > KEY_LEN_MAX {
-        let detail = format!("the key has {} bytes; at most {KEY_LEN_MAX} are taken", key.len());
-        return Err(Problem::new(400, detail));
-    }
+    expect_length(&key, KEY_LEN_MAX)?;
     let Extras { flags, ttl_ms } = params::extras(request)?;
     let condition = condition::of_write(request)?;
     let view = writable(service)?;
@@ -105,6 +104,7 @@ pub(super) fn put(service: &Service, key: Bytes, request: &Request) -> Result<St
 
 /// Answers `DELETE /api/kv/{key}`.
 pub(super) fn delete(service: &Service, key: Bytes, request: &Request) -> Result<Step, Problem> {
+    expect_length(&key, KEY_LEN_EVER)?;
     let condition = condition::of_write(request)?;
     let view = writable(service)?;
     let always = Op::Delete { key: key.clone(), when: When::Always };
@@ -122,6 +122,14 @@ pub(super) fn delete(service: &Service, key: Bytes, request: &Request) -> Result
         }
     };
     propose(service, request, ops, Written::Deleted)
+}
+
+fn expect_length(key: &[u8], limit: usize) -> Result<(), Problem> {
+    if key.len() <= limit {
+        return Ok(());
+    }
+    let detail = format!("the key has {} bytes; at most {limit} are taken", key.len());
+    Err(Problem::new(400, detail))
 }
 
 /// The state, if this cluster takes keys already.
@@ -242,6 +250,7 @@ fn refused(failed: &[Failed], floor: u64) -> Response {
             let revision = floor.max(*modify);
             (412, format!("the key is at revision {revision}"), Some(revision))
         }
+        Some(Why::Busy) => (503, "too many answers are under way".to_owned(), None),
         why => unreachable!("a single key is not refused because of {why:?}"),
     };
     let response = Response::from(Problem::new(status, format!("{detail}; nothing was changed")));

@@ -30,11 +30,16 @@ pub use rows::{
     Head, Row, key_of_row, key_row as row_key, key_row as rows_prefix,
     session_row as session_row_key, sessions_prefix,
 };
+pub use txn::{READ_MAX, read_size};
 
 use crate::ids::Id128;
 
 /// Bytes of the longest key; checked where a write enters, never when reading or deleting.
 pub const KEY_LEN_MAX: usize = 1024;
+/// Bytes of the longest key or prefix that a command may name at all. What is longer than
+/// [`KEY_LEN_MAX`] can be removed and asked for, should it be there; what is longer than this is nowhere,
+/// and no node could apply the command.
+pub const KEY_LEN_EVER: usize = 8 * KEY_LEN_MAX;
 /// Bytes of the longest value unless the node is told otherwise.
 pub const VALUE_LEN_DEFAULT: usize = 512 * 1024;
 /// Operations in one transaction.
@@ -192,6 +197,9 @@ pub enum Why {
     NoSession,
     /// What was read is too large to be told.
     TooLarge,
+    /// Nothing was looked at, since too much that was told to others on the same node waits to be heard;
+    /// to try again helps. Only transactions of several operations are refused so, at their first.
+    Busy,
 }
 
 /// An operation that failed.

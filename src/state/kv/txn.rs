@@ -14,9 +14,17 @@ use super::read;
 use super::{Entry, Failed, Given, KvReply, Op, SessionId, When, Why};
 use crate::storage::{StoreError, Table};
 
-/// Bytes of keys and values that the operations of one command may read in all; every node keeps them
-/// until the answer has arrived.
-const READ_MAX: usize = 1 << 20;
+/// Bytes of what the operations of one command may read in all; every node keeps it until the answer has
+/// arrived.
+pub const READ_MAX: usize = 1 << 20;
+/// What a key counts for besides itself and its value: about what all the rest of an [`Entry`] takes.
+const ENTRY_BYTES: usize = 64;
+
+/// What an entry with this key and value counts for, against [`READ_MAX`].
+#[must_use]
+pub fn read_size(key: &[u8], value: &[u8]) -> usize {
+    ENTRY_BYTES + key.len() + value.len()
+}
 
 /// What a key was and is on the sheet.
 struct Staged {
@@ -245,18 +253,18 @@ impl<T: Table> Sheet<'_, '_, T> {
             }
             None => return Ok(Err(Why::Missing)),
         };
-        self.read += entry.key.len() + entry.value.len();
+        self.read += read_size(&entry.key, &entry.value);
         Ok(if self.read > READ_MAX { Err(Why::TooLarge) } else { Ok(vec![(entry, true)]) })
     }
 
     fn get_tree(&mut self, prefix: &Bytes) -> Result<Outcome, StoreError> {
         let mut found: BTreeMap<Bytes, Entry> =
             self.staged_under(prefix).map(|(key, entry)| (key.clone(), entry.clone())).collect();
-        let size = |entry: &Entry| entry.key.len() + entry.value.len();
+        let size = |entry: &Entry| read_size(&entry.key, &entry.value);
         let mut read = self.read + found.values().map(size).sum::<usize>();
         read::scan_rows(self.keeper.ledger.rows(), prefix, None, &mut |row| {
             if !self.staged.contains_key(row.key) {
-                read += row.key.len() + row.value.len();
+                read += read_size(row.key, row.value);
                 if read <= READ_MAX {
                     let entry = row.to_entry();
                     found.insert(entry.key.clone(), entry);

@@ -192,6 +192,7 @@ fn v1_commands_decode() {
 
 #[test]
 fn v1_replies_decode() {
+    let busy = Failed { op: 0, key: Bytes::new(), why: Why::Busy };
     for (name, reply) in [
         ("reply-session.bin", Reply::Session(300)),
         ("reply-link.bin", link("DxFdsGK3", true)),
@@ -202,6 +203,7 @@ fn v1_replies_decode() {
         ("reply-digest.bin", Reply::Digest(u128::from_be_bytes(*b"0123456789abcdef"))),
         ("reply-kv-done.bin", Reply::Kv(KvReply::Done { revision: 300, given: given() })),
         ("reply-kv-refused.bin", Reply::Kv(KvReply::Refused(every_failure()))),
+        ("reply-kv-busy.bin", Reply::Kv(KvReply::Refused(vec![busy]))),
         ("reply-session-opened.bin", Reply::SessionOpened { id: SESSION, revision: 300 }),
         ("reply-session-destroyed.bin", Reply::SessionDestroyed { existed: true, revision: 300 }),
         ("reply-session-renewed.bin", Reply::SessionRenewed(Some(session()))),

@@ -26,7 +26,7 @@ use fjall::{
 use parking_lot::Mutex;
 
 use super::layer::Value;
-use super::{StoreError, StoreErrorKind, StoreOptions, intact};
+use super::{KEY_BYTES_MAX, StoreError, StoreErrorKind, StoreOptions, intact, is_row_key};
 use crate::storage::files;
 
 /// The row that says what the checkpoint is; sorts before all others.
@@ -268,7 +268,8 @@ impl DiskView {
 
     /// The value under a row key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        if key < FIRST_ROW { Ok(None) } else { self.0.read(key) }
+        // The tree panics when it is asked for what is longer than a key of its own can be.
+        if is_row_key(key) { self.0.read(key) } else { Ok(None) }
     }
 
     /// All rows from a key on, in order.
@@ -276,6 +277,8 @@ impl DiskView {
         &'a self,
         from: &[u8],
     ) -> impl Iterator<Item = Result<(Bytes, Bytes), StoreError>> + use<'a> {
+        // Nothing is between a beginning that is longer than any key, and the whole.
+        let from = &from[..from.len().min(KEY_BYTES_MAX + 1)];
         let from = Bound::Included(from.max(FIRST_ROW));
         let range = (from, Bound::Unbounded);
         let rows = self.0.snapshot.range::<&[u8], _>(&self.0.tree, range);

@@ -72,6 +72,16 @@ impl Fixture {
     fn run(&mut self, op: Op) -> (u64, u64, u64) {
         self.cost(|keeper| keeper.run(vec![op]))
     }
+
+    /// What comes of reading all keys.
+    fn tree(&mut self) -> KvReply {
+        let mut reply = None;
+        self.cost(|keeper| {
+            reply = Some(keeper.run(vec![Op::GetTree { prefix: Bytes::new() }])?);
+            Ok(())
+        });
+        reply.unwrap()
+    }
 }
 
 #[test]
@@ -83,6 +93,18 @@ fn a_plain_write_is_one_look_and_one_row() {
     assert_eq!(fixture.run(delete("k")), (1, 0, 3));
     assert_eq!(fixture.run(set("other", "v")), (2, 0, 1), "there might be a mark");
     assert_eq!(fixture.run(set_for("other", "v", 10)), (1, 0, 2));
+}
+
+#[test]
+fn many_small_keys_count_for_more_than_their_bytes() {
+    let mut fixture = Fixture::default();
+    let keys = READ_MAX / read_size(b"k0000", b"");
+    for number in 0..keys {
+        fixture.run(set(&format!("k{number:04x}"), ""));
+    }
+    assert!(matches!(fixture.tree(), KvReply::Done { given, .. } if given.len() == keys));
+    fixture.run(set("one more", ""));
+    assert!(matches!(fixture.tree(), KvReply::Refused(_)));
 }
 
 #[test]
