@@ -53,6 +53,12 @@ impl Failure {
     pub fn unknown(reason: Reason) -> Self {
         Self { certainty: Certainty::Unknown, reason }
     }
+
+    /// The same failure of a mere question, which changes nothing whatever becomes of it.
+    #[must_use]
+    pub fn of_question(&self) -> Self {
+        Self::not_applied(self.reason.clone())
+    }
 }
 
 impl fmt::Display for Failure {

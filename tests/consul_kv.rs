@@ -445,6 +445,14 @@ fn a_failure_says_whether_it_was_done(front: Front) {
             assert!(!answer.body.is_empty());
         }
     }
+    // Who only asked has done nothing, whatever became of the question.
+    for target in ["/v1/kv/k", "/v1/kv/?recurse", "/v1/session/list", "/v1/snapshot"] {
+        let answer = api.get(target);
+        assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")), "{target}");
+        assert!(!answer.body.contains("may or may not"), "{answer:?}");
+    }
+    let body = r#"[{"KV":{"Verb":"get","Key":"k"}}]"#;
+    assert_eq!(api.ask("PUT", "/v1/txn", body).status, 503);
 }
 
 fn a_node_that_has_not_caught_up_serves_nothing(front: Front) {

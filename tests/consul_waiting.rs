@@ -150,6 +150,32 @@ fn who_waits_for_a_missing_key_hears_of_it_alone() {
 }
 
 #[test]
+fn a_prefix_under_which_nothing_was_has_the_stores_index() {
+    let api = api();
+    assert_eq!(index_of(&api, "/v1/kv/none/?recurse"), 1);
+    put(&api, "other", "1");
+    for target in ["/v1/kv/none/?recurse", "/v1/kv/none/?keys", "/v1/kv/none/x"] {
+        let told = api.get(target);
+        assert_eq!((told.status, told.body.as_str()), (404, ""), "{target}");
+        assert_eq!(consul_index(&told), api.node.standing().kv.last, "{target}");
+    }
+    // It rises with what is written elsewhere, which is no news all the same.
+    let before = index_of(&api, "/v1/kv/none/?recurse");
+    let mut client = wait_for(&api, "/v1/kv/none/?recurse");
+    put(&api, "other", "2");
+    let late = api.get(&format!("/v1/kv/none/?recurse&index={before}&{SHORT}"));
+    assert_eq!((late.status, consul_index(&late)), (404, api.node.standing().kv.last));
+    assert_eq!(wakeups(&api), 0);
+    put(&api, "none/x", "1");
+    assert_eq!(client.answer().status, 200);
+    // What was removed there has an index of its own.
+    api.ask("DELETE", "/v1/kv/none/x", "");
+    let removed = api.node.standing().kv.last;
+    put(&api, "other", "3");
+    assert_eq!(index_of(&api, "/v1/kv/none/?recurse"), removed);
+}
+
+#[test]
 fn a_removal_is_news_with_a_higher_index() {
     let api = api();
     put(&api, "a/k", "1");

@@ -270,6 +270,8 @@ fn reads_are_fresh_unless_they_say_otherwise(front: Front) {
     problem(&put(&api, "k", "", "two"), 503);
     api.node.set_mood(Mood::Fails(Failure::unknown(Reason::Deadline)));
     assert_eq!(problem(&put(&api, "k", "", "two"), 504)["outcome"], "unknown");
+    let json = problem(&get(&api, "k", ""), 503);
+    assert!(!json["detail"].as_str().unwrap().contains("may or may not"), "{json}");
 }
 
 fn a_write_under_a_key_is_done_once(front: Front) {

@@ -46,6 +46,7 @@ impl Continue for Fresh {
     fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
         match &completion.outcome {
             Outcome::Failed(failure) => {
+                let failure = failure.of_question();
                 let why = format!("{failure}; ?stale gives what this node has");
                 consul::refusal(503, &why).at(completion.index).into()
             }

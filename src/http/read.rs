@@ -143,6 +143,7 @@ impl Service {
             reading.confirmed |= reading.waits != Waits::Index;
             return self.advance(reading);
         };
+        let failure = failure.of_question();
         let view = self.client.view();
         match reading.waits {
             Waits::Round => {

@@ -278,6 +278,8 @@ mod tests {
     fn values_may_begin_with_a_hyphen() {
         let Ok(KvVerb::Put(args)) = parsed("put k -5") else { panic!("it is a put") };
         assert_eq!(args.value.value.as_deref(), Some("-5"));
+        let Ok(KvVerb::Put(args)) = parsed("put k --file f") else { panic!("it is a put") };
+        assert_eq!((args.value.value, args.value.file), (None, Some("f".into())));
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub(super) fn push(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
 pub(super) fn document(value: &(impl Serialize + ?Sized), pretty: bool) -> Vec<u8> {
     let mut compact = Vec::new();
     push(&mut compact, value);
+    shaped(compact, pretty)
+}
+
+/// A document that is there in its compact form.
+fn shaped(compact: Vec<u8>, pretty: bool) -> Vec<u8> {
     if !pretty {
         return compact;
     }
@@ -37,6 +42,12 @@ pub(super) fn document(value: &(impl Serialize + ?Sized), pretty: bool) -> Vec<u
 pub(super) fn response(status: u16, value: &(impl Serialize + ?Sized), pretty: bool) -> Response {
     let body = Body::Bytes(document(value, pretty).into());
     Response { content_type: JSON, body, ..Response::new(status) }
+}
+
+/// An answer of one document that is there in its compact form.
+pub(super) fn response_of(compact: Vec<u8>, pretty: bool) -> Response {
+    let body = Body::Bytes(shaped(compact, pretty).into());
+    Response { content_type: JSON, body, ..Response::new(200) }
 }
 
 /// Bytes as text, in which what is no UTF-8 is replaced byte by byte, as Go does, by U+FFFD.

@@ -133,14 +133,16 @@ impl Query for Listing {
             self.survey = Some(survey);
             return Ok(Look::Again);
         }
-        let index = if self.prefix.is_empty() {
-            counters.store_index()
-        } else {
-            counters.prefix_index(survey.highest)
+        let own = match self.prefix.is_empty() {
+            true => counters.store_index(),
+            false => counters.prefix_index(survey.highest),
         };
-        if since.is_some_and(|since| index <= since) {
+        if since.is_some_and(|since| own <= since) {
             return Ok(Look::Nothing);
         }
+        // Under which nothing ever was has no index of its own, and is told the store's; but what is
+        // written elsewhere is no news of it.
+        let index = if survey.highest == 0 { counters.store_index() } else { own };
         Ok(Look::Answer(index, self.answer(survey)))
     }
 }

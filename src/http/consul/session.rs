@@ -11,9 +11,8 @@ use crate::http::reply::Response;
 use crate::http::service::{Service, Step};
 use crate::http::wire::Request;
 use crate::membership::RosterStatus;
-use crate::node::StoreError;
-use crate::node::View;
-use crate::state::kv::{self, Counters, SessionId};
+use crate::node::{Rows, StoreError, View};
+use crate::state::kv::{self, Counters, Session, SessionId};
 use crate::state::{Command, Reply};
 use crate::watch::Topic;
 
@@ -108,10 +107,15 @@ pub(in crate::http) fn of_node(service: &Service, part: &str, request: &Request)
 
 fn list_of(service: &Service, which: Which, request: &Request) -> Step {
     match ReadOptions::of(request.query()) {
-        Ok(options) => read(service, options, Sessions { which, pretty: options.pretty }),
+        Ok(options) => {
+            read(service, options, Sessions { which, pretty: options.pretty, list: None })
+        }
         Err(refusal) => refusal.into(),
     }
 }
+
+/// Sessions that are looked at in one slice.
+const ROWS_MAX: usize = 256;
 
 enum Which {
     One(SessionId),
@@ -119,10 +123,22 @@ enum Which {
     OnNode(String),
 }
 
+impl Which {
+    fn is(&self, session: &Session) -> bool {
+        match self {
+            Self::One(id) => session.new.id == *id,
+            Self::All => true,
+            Self::OnNode(node) => session.new.node == *node,
+        }
+    }
+}
+
 /// Reads sessions.
 struct Sessions {
     which: Which,
     pretty: bool,
+    /// What has been found so far, while there is more to look at.
+    list: Option<List>,
 }
 
 impl Query for Sessions {
@@ -141,16 +157,119 @@ impl Query for Sessions {
         if since.is_some_and(|since| index <= since) {
             return Ok(Look::Nothing);
         }
-        let sessions = match &self.which {
-            Which::One(id) => kv::session(view, id)?.into_iter().collect(),
-            Which::All => kv::sessions(view)?,
-            Which::OnNode(node) => {
-                let mut sessions = kv::sessions(view)?;
-                sessions.retain(|session| session.new.node == *node);
-                sessions
+        let mut list = self.list.take().unwrap_or_default();
+        let whole = match &self.which {
+            Which::One(id) => {
+                kv::session(view, id)?.iter().for_each(|session| list.push(session));
+                true
             }
+            which => list.go_on(view, which, ROWS_MAX)?,
         };
-        let shapes: Vec<_> = sessions.iter().map(SessionShape::of).collect();
-        Ok(Look::Answer(index, json::response(200, &shapes, self.pretty)))
+        if !whole {
+            self.list = Some(list);
+            return Ok(Look::Again);
+        }
+        Ok(Look::Answer(index, json::response_of(list.end(), self.pretty)))
+    }
+}
+
+/// Sessions on their way into an answer.
+#[derive(Default)]
+struct List {
+    /// Those found so far, as JSON without its end.
+    out: Vec<u8>,
+    /// The last one that was looked at.
+    after: Option<SessionId>,
+}
+
+impl List {
+    /// Looks at the next sessions, at most `rows_max`; whether those were the last.
+    fn go_on<R: Rows>(
+        &mut self,
+        rows: &R,
+        which: &Which,
+        rows_max: usize,
+    ) -> Result<bool, StoreError> {
+        let (after, mut left) = (self.after, rows_max);
+        kv::scan_sessions(rows, after.as_ref(), &mut |session| {
+            left -= 1;
+            self.after = Some(session.new.id);
+            if which.is(&session) {
+                self.push(&session);
+            }
+            left > 0
+        })?;
+        Ok(left > 0)
+    }
+
+    fn push(&mut self, session: &Session) {
+        self.out.push(if self.out.is_empty() { b'[' } else { b',' });
+        json::push(&mut self.out, &SessionShape::of(session));
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        if self.out.is_empty() {
+            self.out.push(b'[');
+        }
+        self.out.push(b']');
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ClusterId, Id128, WriteId};
+    use crate::state::kv::{Behavior, NewSession};
+    use crate::state::{At, State};
+    use crate::storage::MemoryStore;
+
+    /// A store with the sessions 0 to 6, the odd ones on node b and the others on node a.
+    fn store() -> MemoryStore {
+        let mut state = State::new(MemoryStore::default(), ClusterId::default());
+        let mut apply = |index, write, command: Command| {
+            let at = At { index, term: 1, clock_ms: index, wall_ms: 0 };
+            state.apply_command(at, write, &command.encode()).unwrap();
+        };
+        let none = WriteId { session: 0, seq: 0, floor: 0 };
+        apply(1, none, Command::RegisterSession { node: 1, nonce: 1 });
+        for number in 0..7 {
+            let session = NewSession {
+                id: Id128([number; 16]),
+                name: String::new(),
+                node: if number % 2 == 0 { "a" } else { "b" }.into(),
+                ttl_ms: None,
+                lock_delay_ms: 0,
+                behavior: Behavior::Release,
+                node_checks: Vec::new(),
+                service_checks: Vec::new(),
+            };
+            let seq = u64::from(number) + 1;
+            let write = WriteId { session: 1, seq, floor: seq };
+            apply(seq + 1, write, Command::OpenSession(session));
+        }
+        state.into_table()
+    }
+
+    /// The first digits of the ids that are listed, and in how many slices.
+    fn listed(which: &Which, rows_max: usize) -> (String, usize) {
+        let (rows, mut list, mut slices) = (store(), List::default(), 1);
+        while !list.go_on(&rows, which, rows_max).unwrap() {
+            slices += 1;
+        }
+        let json: serde_json::Value = serde_json::from_slice(&list.end()).unwrap();
+        let ids = json.as_array().unwrap().iter().map(|it| it["ID"].as_str().unwrap());
+        (ids.map(|id| &id[1..2]).collect(), slices)
+    }
+
+    #[test]
+    fn sessions_are_listed_once_whatever_the_slices() {
+        let on = |node: &str| Which::OnNode(node.to_owned());
+        for rows_max in 1..=8 {
+            let slices = 7 / rows_max + 1;
+            assert_eq!(listed(&Which::All, rows_max), ("0123456".to_owned(), slices));
+            assert_eq!(listed(&on("b"), rows_max), ("135".to_owned(), slices));
+            assert_eq!(listed(&on("c"), rows_max), (String::new(), slices));
+        }
     }
 }

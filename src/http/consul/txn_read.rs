@@ -50,14 +50,14 @@ impl Reading<'_> {
             Op::CheckIndex { key, index } => Ok(match kv::get(view, key)? {
                 None => Err(Why::Missing),
                 Some(entry) if entry.modify != *index => Err(Why::Stale(entry.modify)),
-                Some(entry) => Ok(vec![(entry, false)]),
+                Some(entry) => Ok(vec![unread(entry)]),
             }),
             Op::CheckSession { key, session } => Ok(match kv::get(view, key)? {
                 None => Err(Why::Missing),
                 Some(entry) if entry.session != Some(*session) => {
                     Err(entry.session.map_or(Why::NotHeld, Why::Held))
                 }
-                Some(entry) => Ok(vec![(entry, false)]),
+                Some(entry) => Ok(vec![unread(entry)]),
             }),
             Op::CheckNotExists { key } => Ok(match kv::get(view, key)? {
                 None => Ok(Vec::new()),
@@ -87,6 +87,11 @@ impl Reading<'_> {
         })?;
         Ok(if self.read > READ_MAX { Err(Why::TooLarge) } else { Ok(found) })
     }
+}
+
+/// An entry whose value is not asked for, and not kept until the answer: it counts towards no bound.
+fn unread(entry: Entry) -> (Entry, bool) {
+    (Entry { value: Bytes::new(), ..entry }, false)
 }
 
 /// A key that is not there, as one that is empty.

@@ -71,6 +71,7 @@ impl Continue for Late {
     fn go_on(mut self: Box<Self>, service: &Service, completion: Completion) -> Step {
         let view = service.client.view();
         if let Outcome::Failed(failure) = completion.outcome {
+            let failure = failure.of_question();
             let detail = match self.confirming {
                 true => format!(
                     "a fresh read is not possible: {failure}; ?consistency=stale tells what this \

@@ -25,7 +25,9 @@ use serde::{Deserialize, Serialize};
 
 pub use counters::Counters;
 pub(super) use keeper::Keeper;
-pub use read::{get, is_delayed, scan, scan_rows, scan_tombstones, session, sessions, tombstone};
+pub use read::{
+    get, is_delayed, scan, scan_rows, scan_sessions, scan_tombstones, session, sessions, tombstone,
+};
 pub use rows::{
     Head, Row, key_of_row, key_row as row_key, key_row as rows_prefix,
     session_row as session_row_key, sessions_prefix,

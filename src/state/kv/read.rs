@@ -49,11 +49,27 @@ pub fn session(rows: &(impl Rows + ?Sized), id: &SessionId) -> Result<Option<Ses
 /// As [`get`].
 pub fn sessions(rows: &(impl Rows + ?Sized)) -> Result<Vec<Session>, StoreError> {
     let mut sessions = Vec::new();
-    scan_decoded(rows, &rows::sessions_prefix(), None, &mut |_, row| {
-        sessions.push(rows::decode_session(row)?);
-        Ok(true)
+    scan_sessions(rows, None, &mut |session| {
+        sessions.push(session);
+        true
     })?;
     Ok(sessions)
+}
+
+/// Hands the sessions that come after `after`, if that is given, to `visit` in the order of their ids,
+/// until it returns false.
+///
+/// # Errors
+/// As [`get`]; `visit` has seen what came before then.
+pub fn scan_sessions(
+    rows: &(impl Rows + ?Sized),
+    after: Option<&SessionId>,
+    visit: &mut dyn FnMut(Session) -> bool,
+) -> Result<(), StoreError> {
+    let after = after.map(rows::session_row);
+    scan_decoded(rows, &rows::sessions_prefix(), after, &mut |_, row| {
+        Ok(visit(rows::decode_session(row)?))
+    })
 }
 
 /// Hands the keys with this prefix that come after `after`, if that is given, to `visit` in their
