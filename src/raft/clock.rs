@@ -18,22 +18,28 @@ pub(super) struct ClusterClock {
     clock_us: u64,
     /// When that was, on this node's monotonic clock.
     at: Micros,
+    /// The stamp of the last entry in the log.
+    last_ms: u64,
 }
 
 impl ClusterClock {
     /// A clock that continues after the last stamp of the log (0 when there is none).
     pub(super) fn new(last_ms: u64, now: Now) -> Self {
-        Self { clock_us: last_ms.saturating_mul(1000), at: now.mono }
+        Self { clock_us: last_ms.saturating_mul(1000), at: now.mono, last_ms }
     }
 
-    /// Takes note of a stamp of another leader.
+    /// Takes note of the stamp of the entry that is now the last of the log.
     pub(super) fn observe(&mut self, stamp: Stamp) {
+        self.last_ms = stamp.clock_ms;
         self.clock_us = self.clock_us.max(stamp.clock_ms.saturating_mul(1000));
     }
 
-    /// Takes office: from here on time is this node's own.
+    /// Takes office: from here on time is this node's own. It goes on from the log, and not from where
+    /// this node was in an earlier office whose last entries were replaced: the entries in their place
+    /// were stamped by a clock that was behind that, and what was to live by it would end early.
     pub(super) fn take_office(&mut self, now: Now) {
         self.at = now.mono;
+        self.clock_us = self.last_ms.saturating_mul(1000);
         if self.clock_us == 0 {
             self.clock_us = now.wall_ms.saturating_mul(1000);
         }
@@ -80,6 +86,18 @@ mod tests {
     }
 
     #[test]
+    fn an_office_whose_entries_were_replaced_leaves_no_time_behind() {
+        let mut clock = ClusterClock::new(1_000, at(0, 1_000));
+        clock.take_office(at(0, 1_000));
+        let lost = clock.stamp(at(9_000, 10_000));
+        clock.observe(lost);
+        // Another leader's entry stands in its place.
+        clock.observe(Stamp { clock_ms: 1_200, wall_ms: 0 });
+        clock.take_office(at(9_500, 10_500));
+        assert_eq!(clock.stamp(at(9_500, 10_500)).clock_ms, 1_200);
+    }
+
+    #[test]
     fn small_steps_lean_no_more_than_large_ones() {
         let mut clock = ClusterClock::new(1_000, at(0, 1_000));
         clock.take_office(at(0, 1_000));
@@ -92,8 +110,8 @@ mod tests {
     #[test]
     fn the_clock_never_goes_back_and_time_out_of_office_is_not_counted() {
         let mut clock = ClusterClock::new(50_000, at(0, 1));
-        clock.observe(Stamp { clock_ms: 60_000, wall_ms: 0 });
         clock.observe(Stamp { clock_ms: 55_000, wall_ms: 0 });
+        clock.observe(Stamp { clock_ms: 60_000, wall_ms: 0 });
         clock.take_office(at(90_000, 1));
         assert_eq!(clock.stamp(at(90_000, 1)).clock_ms, 60_000);
         assert_eq!(clock.stamp(at(80_000, 1)).clock_ms, 60_000, "a clock of the caller that errs");
