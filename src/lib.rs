@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod escapes;
 pub mod http;
 pub mod ids;
 pub mod lines;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::escapes;
+
 /// The value of the first parameter of this name, decoded; empty when it has none. One that would not
 /// be UTF-8 stays as it was sent.
 pub(super) fn value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
@@ -30,50 +32,23 @@ fn find<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 
 /// Decodes a part of a query, in which a plus sign stands for a blank.
 fn form(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text.as_bytes());
+    if !text.contains('+') {
+        return escapes::decode(text);
     }
-    Cow::Owned(decoded(text, |byte| if byte == b'+' { b' ' } else { byte }).0)
+    Cow::Owned(escapes::decode(&text.replace('+', " ")).into_owned())
 }
 
 /// Percent-decodes; what is no escape, or would not be UTF-8, stays as it is.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
+    match escapes::decode(text) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned),
     }
-    String::from_utf8(decoded(text, |byte| byte).0).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// Percent-decodes a part of a path into any bytes; `None` when a percent sign begins no escape.
 pub(super) fn path_bytes(text: &str) -> Option<Vec<u8>> {
-    let (bytes, sound) = decoded(text, |byte| byte);
-    sound.then_some(bytes)
-}
-
-/// The bytes that escapes stand for, all others by `plain`, and whether each percent sign began an
-/// escape.
-fn decoded(text: &str, plain: impl Fn(u8) -> u8) -> (Vec<u8>, bool) {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut sound = true;
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if let Some(byte) = escape(rest) {
-            bytes.push(byte);
-            rest = &rest[3..];
-        } else {
-            sound &= *first != b'%';
-            bytes.push(plain(*first));
-            rest = tail;
-        }
-    }
-    (bytes, sound)
-}
-
-/// The byte that the text starts with an escape of.
-fn escape(text: &[u8]) -> Option<u8> {
-    let [b'%', digits @ ..] = text else { return None };
-    let value = |at: usize| char::from(*digits.get(at)?).to_digit(16);
-    u8::try_from(value(0)? << 4 | value(1)?).ok()
+    escapes::are_sound(text).then(|| escapes::decode(text).into_owned())
 }
 
 #[cfg(test)]

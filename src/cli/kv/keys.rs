@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStringExt;
 
+use crate::escapes;
+
 /// A key or prefix as it was given: mostly text, but any bytes will do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Key(Vec<u8>);
@@ -20,7 +22,7 @@ impl Key {
 
     /// The key in the path of a URL, slashes as they are.
     pub(super) fn escaped(&self) -> String {
-        escape(&self.0)
+        escapes::path(&self.0)
     }
 
     /// The key for a message.
@@ -33,47 +35,6 @@ impl From<Vec<u8>> for Key {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
-}
-
-/// Percent-encodes all that means something in a URL, and parts `.` and `..`, which clients like to
-/// resolve.
-fn escape(key: &[u8]) -> String {
-    let mut escaped = String::with_capacity(key.len());
-    for (at, part) in key.split(|byte| *byte == b'/').enumerate() {
-        if at > 0 {
-            escaped.push('/');
-        }
-        let dots = part == b"." || part == b"..";
-        for byte in part {
-            let plain = byte.is_ascii_alphanumeric() || b"-_~".contains(byte);
-            if plain || (*byte == b'.' && !dots) {
-                escaped.push(char::from(*byte));
-            } else {
-                write!(escaped, "%{byte:02X}").expect("a String takes all");
-            }
-        }
-    }
-    escaped
-}
-
-/// The bytes that a line of a text listing stands for.
-pub(super) fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digit = |at: usize| char::from(*tail.get(at)?).to_digit(16);
-        match (*first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high << 4 | low).expect("two hex digits are one byte"));
-                rest = &tail[2..];
-            }
-            (byte, ..) => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    bytes
 }
 
 /// Bytes as one line of text, fit for a terminal; text stays as it is.
@@ -97,22 +58,6 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn any_key_goes_through_a_url_and_back() {
-        for (key, escaped) in [
-            (&b"a/b-c_d~e.f"[..], "a/b-c_d~e.f"),
-            (b"a b?c#d%e+f", "a%20b%3Fc%23d%25e%2Bf"),
-            (b"//", "//"),
-            (b"../a/./b..", "%2E%2E/a/%2E/b.."),
-            (b"\xff\x00\n", "%FF%00%0A"),
-            ("ключ".as_bytes(), "%D0%BA%D0%BB%D1%8E%D1%87"),
-        ] {
-            assert_eq!(escape(key), escaped);
-            assert_eq!(unescape(escaped), key);
-        }
-        assert_eq!(unescape("%zz%4"), b"%zz%4", "what is no escape stays");
-    }
 
     #[test]
     fn nothing_that_is_shown_disturbs_a_terminal() {

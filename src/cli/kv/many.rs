@@ -14,7 +14,8 @@ use super::super::progress::Progress;
 use super::super::{Error, print};
 use super::args::{ExportArgs, LsArgs, RmArgs};
 use super::entry::Entry;
-use super::keys::{Key, shown, unescape};
+use super::keys::{Key, shown};
+use crate::escapes;
 
 /// Bytes of the longest line that is read; no entry comes near it.
 const LINE_MAX: u64 = 16 * 1024 * 1024;
@@ -37,9 +38,10 @@ pub(super) fn ls(args: &LsArgs) -> Result<(), Error> {
             let key = shown(entry.key()?.bytes());
             writeln!(output, "{:>10} {:>8} {:>6}  {key}", entry.modify, entry.size, entry.flags)
         } else {
-            let key = unescape(&String::from_utf8_lossy(line.trim_ascii_end()));
+            let line = String::from_utf8_lossy(line.trim_ascii_end());
+            let key = escapes::decode(&line);
             // A terminal must not obey what somebody called a key.
-            let key = if terminal { shown(&key).into_bytes() } else { key };
+            let key = if terminal { shown(&key).into_bytes().into() } else { key };
             output.write_all(&key).and_then(|()| output.write_all(b"\n"))
         };
         written.map_err(|error| stdout_failed(&error))

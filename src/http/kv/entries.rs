@@ -4,9 +4,6 @@
 //! something similar for it; values are always base64. In text, a key stands as in a URL's path: what
 //! is listed can be put behind `/api/kv/` as it is, and is always one line.
 
-use std::borrow::Cow;
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -128,37 +125,6 @@ fn push(out: &mut Vec<u8>, value: &impl Serialize) {
         .expect("our own plain structs with text keys can always be written to memory");
 }
 
-/// A key as it stands in the path of a URL.
-pub(super) fn path_of(key: &[u8]) -> Cow<'_, str> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_~./".contains(byte);
-    // Parts that are dots would be resolved by clients.
-    let dots = |part: &[u8]| part == b"." || part == b"..";
-    let mut parts = key.split(|byte| *byte == b'/');
-    if let Ok(text) = str::from_utf8(key)
-        && key.iter().all(plain)
-        && !parts.clone().any(dots)
-    {
-        return Cow::Borrowed(text);
-    }
-    let mut path = String::with_capacity(key.len() + 16);
-    let mut push = |part: &[u8]| {
-        let dots = dots(part);
-        for byte in part {
-            if plain(byte) && !dots {
-                path.push(char::from(*byte));
-            } else {
-                write!(path, "%{byte:02X}").expect("a String takes all");
-            }
-        }
-    };
-    push(parts.next().unwrap_or_default());
-    for part in parts {
-        push(b"/");
-        push(part);
-    }
-    Cow::Owned(path)
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -207,19 +173,5 @@ mod tests {
         let mut out = Vec::new();
         push_removed(&mut out, b"k", 8);
         assert_eq!(out, br#"{"key":"k","modify":8}"#);
-    }
-
-    #[test]
-    fn a_line_of_text_is_a_path() {
-        for (key, path) in [
-            (&b"a/b-c_d~e.f"[..], "a/b-c_d~e.f"),
-            (b"a b\n?#%", "a%20b%0A%3F%23%25"),
-            (b"/../a/./b../", "/%2E%2E/a/%2E/b../"),
-            (b"\xc3\xa9\xff", "%C3%A9%FF"),
-            (b"", ""),
-        ] {
-            assert_eq!(path_of(key), path);
-            assert_eq!(super::super::params::decode(path), key);
-        }
     }
 }

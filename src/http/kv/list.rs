@@ -12,9 +12,10 @@ use super::super::service::Service;
 use super::super::step::Step;
 use super::super::stream::{Piece, Source, Stream};
 use super::super::wire::Request;
-use super::entries::{Context, Detail, path_of, push_json};
+use super::entries::{Context, Detail, push_json};
 use super::fresh::{self, Reading};
 use super::{detail, standing, unreadable};
+use crate::escapes;
 use crate::ids::Ticket;
 use crate::node::StoreError;
 use crate::node::View;
@@ -129,7 +130,7 @@ impl Listing {
                     out.push(b'\n');
                 }
                 Form::Text => {
-                    out.extend_from_slice(path_of(&entry.key).as_bytes());
+                    out.extend_from_slice(escapes::path(&entry.key).as_bytes());
                     out.push(b'\n');
                 }
             }

@@ -15,45 +15,23 @@ pub(super) struct Extras {
     pub(super) ttl_ms: Option<u64>,
 }
 
-/// Percent-decodes to bytes; what is no escape stays as it is.
-pub(super) fn decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digit = |at: usize| char::from(*tail.get(at)?).to_digit(16);
-        match (*first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high << 4 | low).expect("two hex digits are one byte"));
-                rest = &tail[2..];
-            }
-            (byte, ..) => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    bytes
-}
-
 /// The key that a path's part names.
 ///
 /// # Errors
-/// When it names none.
+/// When it names none, or a percent sign in it begins no escape.
 pub(super) fn key(part: &str) -> Result<Vec<u8>, Problem> {
     if part.is_empty() {
         let detail =
             "the key is missing: a key is what follows /api/kv/, and GET /api/kv lists them";
         return Err(Problem::new(400, detail));
     }
-    Ok(decode(part))
+    query::path_bytes(part)
+        .ok_or_else(|| Problem::new(400, "in the key's path a % begins no escape; % itself is %25"))
 }
 
 /// `?prefix=`, which may be any bytes; all keys without it.
 pub(super) fn prefix(request: &Request) -> Vec<u8> {
-    let pairs = request.query().split('&');
-    let mut values = pairs.filter_map(|pair| pair.split_once('='));
-    let value = values.find(|(name, _)| query::decode(name) == "prefix");
-    value.map(|(_, prefix)| decode(prefix)).unwrap_or_default()
+    query::bytes(request.query(), "prefix").unwrap_or_default().into_owned()
 }
 
 /// `?flags=` and `?ttl=`.
@@ -107,8 +85,9 @@ mod tests {
     #[test]
     fn keys_are_any_bytes() {
         assert_eq!(key("a%2Fb/%ff%00+").unwrap(), b"a/b/\xff\0+");
-        assert_eq!(key("%zz%4").unwrap(), b"%zz%4");
-        assert_eq!(key("").unwrap_err().status, 400);
+        for none in ["", "%zz%4", "a%"] {
+            assert_eq!(key(none).unwrap_err().status, 400, "{none}");
+        }
     }
 
     #[test]
