@@ -87,7 +87,7 @@ impl Default for HttpRequests {
 
 impl HttpRequests {
     /// Routes that can be told apart.
-    pub const ROUTES_MAX: usize = 64;
+    pub const ROUTES_MAX: usize = 128;
     /// Statuses that can be told apart, ascending; all others are counted as the last one.
     pub const STATUSES: [u16; 26] = [
         200, 201, 202, 204, 301, 304, 307, 400, 404, 405, 408, 409, 410, 412, 413, 414, 417, 422,

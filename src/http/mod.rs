@@ -11,6 +11,7 @@
 
 mod admin;
 mod backup;
+mod board;
 mod consul;
 pub mod front;
 mod kv;

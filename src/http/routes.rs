@@ -4,7 +4,7 @@ use super::reply::Response;
 use super::service::{Options, Service, Step};
 use super::upload::Upload;
 use super::wire::{self, BodyRule, Budget, Limits, Method, Request};
-use super::{admin, backup, consul, kv, links, openapi, prometheus};
+use super::{admin, backup, board, consul, kv, links, openapi, prometheus};
 use crate::metrics::HttpRequests;
 use crate::state::{URL_LEN_MAX, is_reserved};
 
@@ -126,6 +126,40 @@ pub const ROUTES: &[Route] = &[
     member("/v1/operator/raft/peer", &[Delete], consul::cluster::remove_peer),
     member("/v1/operator/autopilot/health", &[Get, Head], consul::agent::health),
     member("/v1/operator/autopilot/configuration", &[Get, Head], consul::agent::autopilot),
+    state("/b", &[Get, Head], board::lists::front),
+    always("/b/board.css", &[Get, Head], board::assets::style),
+    always("/b/icon.svg", &[Get, Head], board::assets::icon),
+    always("/favicon.ico", &[Get, Head], board::assets::icon),
+    always("/b/about", &[Get, Head], board::lists::about),
+    state("/b/top/{span}", &[Get, Head], board::lists::top),
+    state("/b/u/{name}", &[Get, Head], board::lists::of_user),
+    state("/b/host/{host}", &[Get, Head], board::lists::of_host),
+    state("/b/p/{post}", &[Get, Head], board::posts::show),
+    state("/b/post", &[Get, Head], board::posts::form),
+    state("/b/post", &[Post], board::posts::submit).taking(Takes::Form),
+    state("/b/edit/{post}", &[Get, Head], board::posts::edit_form),
+    state("/b/edit/{post}", &[Post], board::posts::edit).taking(Takes::Form),
+    state("/b/delete/{post}", &[Get, Head], board::posts::delete_form),
+    state("/b/delete/{post}", &[Post], board::posts::delete).taking(Takes::Form),
+    state("/b/like/{post}", &[Post], board::posts::like).taking(Takes::Form),
+    state("/b/comment/{post}", &[Post], board::comments::submit).taking(Takes::Form),
+    state("/b/uncomment/{post}", &[Post], board::comments::remove).taking(Takes::Form),
+    state("/b/signup", &[Get, Head], board::accounts::signup_form),
+    state("/b/signup", &[Post], board::accounts::signup).taking(Takes::Form),
+    state("/b/login", &[Get, Head], board::accounts::login_form),
+    state("/b/login", &[Post], board::accounts::login).taking(Takes::Form),
+    state("/b/logout", &[Post], board::accounts::logout).taking(Takes::Form),
+    state("/b/logout-everywhere", &[Post], board::accounts::logout_everywhere).taking(Takes::Form),
+    state("/b/settings", &[Get, Head], board::accounts::settings),
+    state("/b/password", &[Post], board::accounts::password).taking(Takes::Form),
+    state("/b/log", &[Get, Head], board::moderation::log),
+    state("/b/log.rss", &[Get, Head], board::moderation::log_rss),
+    state("/b/log.json", &[Get, Head], board::moderation::log_json),
+    state("/b/hide/{post}", &[Post], board::moderation::hide).taking(Takes::Form),
+    state("/b/disable/{name}", &[Post], board::moderation::disable).taking(Takes::Form),
+    state("/b/appoint/{name}", &[Post], board::moderation::appoint).taking(Takes::Form),
+    state("/b/{list}", &[Get, Head], board::lists::named),
+    state("/api/board/moderators/{name}", &[Put, Delete], board::operator::moderator),
 ];
 
 /// Requests to paths that are in no route are counted under this number,
@@ -144,12 +178,17 @@ pub(super) enum Takes {
     Value,
     /// As long as a transaction.
     Transaction,
+    /// As long as a form that somebody fills in.
+    Form,
 }
 
 /// Bytes of a short body: those of a URL, and a margin for white space around it.
 const LITTLE_MAX: usize = 2 * URL_LEN_MAX;
 /// Bytes of a transaction as JSON: its values are in base64, and an entry of the log holds 2 MiB.
 const TRANSACTION_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a form: far more text than any field takes, escaped, so that who typed too much is told so
+/// beside the field and loses nothing.
+const FORM_MAX: usize = 256 * 1024;
 
 /// What the fronts let a client send, by default.
 #[must_use]
@@ -178,6 +217,7 @@ fn body_rule(table: &[Route], head: &wire::Head, value_max: usize) -> BodyRule {
         (Handler::Whole(_), Takes::Little) => BodyRule::Whole(LITTLE_MAX),
         (Handler::Whole(_), Takes::Value) => BodyRule::Whole(value_max),
         (Handler::Whole(_), Takes::Transaction) => BodyRule::Whole(TRANSACTION_MAX),
+        (Handler::Whole(_), Takes::Form) => BodyRule::Whole(FORM_MAX),
     }
 }
 

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::VERSION;
+use super::board::Act;
 use super::kv::{KEY_LEN_EVER, NewSession, OPS_MAX, Op, SessionId};
 use super::restore::Restore;
 use crate::storage::KEY_BYTES_MAX;
@@ -70,6 +71,8 @@ pub enum Command {
     },
     /// Replaces all rows by those of a backup.
     Restore(Restore),
+    /// Does something to the link board.
+    Board(Act),
 }
 
 /// Bytes of the longest key that a client may put a write under.
@@ -108,6 +111,7 @@ const RENEW_SESSION: (u16, u16) = (8, 1);
 const EXPIRE: (u16, u16) = (9, 1);
 const RAISE_VERSION: (u16, u16) = (10, 1);
 const RESTORE: (u16, u16) = (11, 1);
+const BOARD: (u16, u16) = (12, 1);
 
 #[derive(Serialize, Deserialize)]
 struct RegisterSessionV1 {
@@ -134,6 +138,11 @@ struct NothingV1 {}
 #[derive(Serialize, Deserialize)]
 struct KvV1 {
     ops: Vec<Op>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BoardV1 {
+    act: Act,
 }
 
 /// Of what is about a session and nothing else.
@@ -175,6 +184,7 @@ impl Command {
                 with_header(RAISE_VERSION, &RaiseVersionV1 { version: *version })
             }
             Self::Restore(restore) => with_header(RESTORE, restore),
+            Self::Board(act) => with_header(BOARD, &(act,)),
         }
     }
 
@@ -223,6 +233,10 @@ impl Command {
                 RaiseVersionV1 { version } => Ok(Self::RaiseVersion { version }),
             },
             RESTORE => Ok(Self::Restore(decode_body(body)?)),
+            BOARD => {
+                let BoardV1 { act } = decode_body(body)?;
+                Ok(Self::Board(act))
+            }
             (kind, version) => Err(CommandError::Unknown { kind, version }),
         }
     }
@@ -237,7 +251,8 @@ impl Command {
             | Self::OpenSession(_)
             | Self::DestroySession { .. }
             | Self::RenewSession { .. }
-            | Self::Restore(_) => true,
+            | Self::Restore(_)
+            | Self::Board(_) => true,
             Self::RegisterSession { .. }
             | Self::TakeDigest
             | Self::Expire

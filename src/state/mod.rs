@@ -9,6 +9,7 @@
 //! - [`links`](Link): which key a URL gets; [`url`](check_url): what may be shortened at all;
 //! - [`writes`](Writes): the table by which a write that a node sends twice is done once;
 //! - [`once`](OnceQueue): the same for a write that its client sends twice, under a key of its own;
+//! - [`board`]: accounts, posts and likes;
 //! - [`kv`]: keys with values, locks, sessions, and what ends by itself;
 //! - [`restore`](Restore): all rows replaced by those of a backup;
 //! - [`changes`](Changes): which rows changed, for those who wait;
@@ -21,6 +22,7 @@
 //! [`ApplyError`] is this node's own failure, or an entry it is too old for: it must stop, because
 //! to go on would be to differ.
 
+pub mod board;
 mod changes;
 mod command;
 mod digest;
@@ -61,9 +63,11 @@ use writes::Admission;
 
 /// The highest cluster version that this program knows. The replicated one ([`Summary::cluster_version`])
 /// is raised to it when every member has said that it knows it too.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The cluster version from which on commands of the key-value store may be proposed.
 pub const VERSION_KV: u32 = 2;
+/// The cluster version from which on commands of the link board may be proposed.
+pub const VERSION_BOARD: u32 = 3;
 
 /// The first byte of every row key: which table the row is in.
 pub(crate) mod table {
@@ -378,6 +382,7 @@ impl<T: Table> State<T> {
             Command::RenewSession { id } => {
                 self.keep(at.clock_ms, |it| it.renew_session(&id)).map(Reply::SessionRenewed)
             }
+            Command::Board(_) => Ok(Reply::Board(board::Told::Refused(board::Refusal::NoPost))),
             Command::Once { .. }
             | Command::RegisterSession { .. }
             | Command::TakeDigest

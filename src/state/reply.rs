@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::board::Told;
 use super::kv::{KvReply, Session, SessionId};
 
 /// What a command says when it is applied: the same on every node.
@@ -63,4 +64,6 @@ pub enum Reply {
     },
     /// The restore came too late: not applied.
     RestoreLate,
+    /// What came of something that was done to the board.
+    Board(Told),
 }
