@@ -5,5 +5,6 @@ pub(super) mod assets;
 pub(super) mod comments;
 pub(super) mod lists;
 pub(super) mod moderation;
+mod normal;
 pub(super) mod operator;
 pub(super) mod posts;
