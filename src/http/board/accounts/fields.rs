@@ -24,14 +24,19 @@ pub(super) fn wrong_with_name(name: &str) -> Option<String> {
         return Some("A name is needed.".into());
     }
     if !name.bytes().all(fits) {
-        return Some("A name is made of the letters a to z, digits, hyphens and underscores.".into());
+        return Some(
+            "A name is made of the letters a to z, digits, hyphens and underscores.".into(),
+        );
     }
     if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         return Some("A name begins with a letter or a digit.".into());
     }
     if !NAME_LEN.contains(&name.len()) {
         let (least, most) = (NAME_LEN.start(), NAME_LEN.end());
-        return Some(format!("A name has {least} to {most} characters; this one has {}.", name.len()));
+        return Some(format!(
+            "A name has {least} to {most} characters; this one has {}.",
+            name.len()
+        ));
     }
     None
 }
@@ -42,9 +47,9 @@ pub(super) fn wrong_with_password(password: &str) -> Option<String> {
     match password.len() {
         0 => Some("A password is needed.".into()),
         length if length < *least => Some(format!("A password has at least {least} characters.")),
-        length if length > *most => Some(format!(
-            "A password has at most {most} bytes; this one has {length}."
-        )),
+        length if length > *most => {
+            Some(format!("A password has at most {most} bytes; this one has {length}."))
+        }
         _ => None,
     }
 }

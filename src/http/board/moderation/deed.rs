@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::super::views::parts;
+use super::super::form::Errors;
+use super::super::views::parts::{self, Field};
 use super::super::visitor::Visitor;
 use crate::state::board::{Act, LoginId, TEXT_LEN_MAX};
 
@@ -46,28 +47,40 @@ impl Deed {
         }
     }
 
-    /// The form that does it; with what is wrong with the reason.
-    pub(super) fn form(&self, visitor: &Visitor, error: Option<&str>) -> Markup {
-        let (path, hint) = match self.what {
-            What::Hide => ("hide", Some("Everybody can read it in the moderators’ log.")),
-            What::Disable => ("disable", Some("Everybody can read it in the moderators’ log.")),
-            What::Appoint => ("appoint", None),
+    /// The form that does it, and leads back to this path.
+    pub(super) fn form(&self, visitor: &Visitor, next: &str, errors: &Errors) -> Markup {
+        let path = match self.what {
+            What::Hide => "hide",
+            What::Disable => "disable",
+            What::Appoint => "appoint",
+        };
+        let reason = Field {
+            name: "reason",
+            label: "Reason",
+            value: &self.reason,
+            hint: "It stands in the moderation log, which everybody can read.",
+            max: TEXT_LEN_MAX,
+            ..Field::default()
         };
         html! {
             form.deed method="post" action={ "/b/" (path) "/" (self.target) } {
                 (parts::csrf(visitor))
-                (parts::next(visitor))
+                (parts::next(next))
                 input type="hidden" name="on" value=(if self.on { "yes" } else { "no" });
+                @if self.what != What::Appoint { (parts::text_field(reason, errors)) }
+                (parts::button(self.verb()))
             }
         }
     }
 
-    /// The act, if the reason is short enough.
+    /// The act, in the name of this log-in.
     pub(super) fn act(&self, login: LoginId) -> Act {
         let (on, reason) = (self.on, self.reason.clone());
         match self.what {
             What::Hide => Act::Hide { login, post: self.target.clone(), hidden: on, reason },
-            What::Disable => Act::Disable { login, name: self.target.clone(), disabled: on, reason },
+            What::Disable => {
+                Act::Disable { login, name: self.target.clone(), disabled: on, reason }
+            }
             What::Appoint => {
                 Act::Appoint { by: Some(login), name: self.target.clone(), moderator: on }
             }

@@ -6,6 +6,7 @@
 
 use maud::{Markup, html};
 
+use super::super::form::Errors;
 use super::super::visitor::Visitor;
 use super::deed::{Deed, What};
 use crate::state::board::{Post, Standing, User};
@@ -30,12 +31,12 @@ pub(in crate::http::board) fn user_tools(visitor: &Visitor, user: &User) -> Mark
 }
 
 fn tools(visitor: &Visitor, deeds: &[Deed]) -> Markup {
-    if !visitor.user.as_ref().is_some_and(|user| user.moderator) {
+    if !visitor.is_moderator() {
         return html! {};
     }
     html! {
         section.tools aria-label="For moderators" {
-            @for deed in deeds { (deed.form(visitor, None)) }
+            @for deed in deeds { (deed.form(visitor, &visitor.here, &Errors::none())) }
         }
     }
 }
