@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::super::reply::retry_after;
 use super::super::wire::Request;
 use super::act::Trouble;
+use super::csrf;
 use crate::escapes;
 
 /// The fields of a form as the browser sent them (`application/x-www-form-urlencoded`). What is no
@@ -38,6 +39,16 @@ impl Form {
     pub(in crate::http) fn text(&self, name: &str) -> &str {
         let mut fields = self.0.iter();
         fields.find(|(it, _)| it == name).map_or("", |(_, value)| value)
+    }
+
+    /// What somebody typed into it that is no secret: names and texts, in order.
+    pub(super) fn typed(&self) -> impl Iterator<Item = (&str, &str)> {
+        const KEPT_BACK: [&str; 5] = [csrf::FIELD, "next", "password", "old", "new"];
+        let typed = self
+            .0
+            .iter()
+            .filter(|(name, text)| !text.is_empty() && !KEPT_BACK.contains(&name.as_str()));
+        typed.map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     /// The same form with this in a field.

@@ -55,8 +55,13 @@ impl Caller {
 
     /// Who that is, as far as this view knows.
     pub(super) fn visit(self, service: &Service, view: &View) -> Visitor {
-        let claim = self.cookies.login_id();
-        let user = claim.and_then(|claim| user_of(view, &claim));
+        let nobody = self.nobody(service);
+        let user = nobody.claim.and_then(|claim| user_of(view, &claim));
+        Visitor { user, applied: view.applied(), ..nobody }
+    }
+
+    /// The same without a look at the state, when there is none to be trusted.
+    pub(super) fn nobody(self, service: &Service) -> Visitor {
         let (csrf, new_form_cookie) = match csrf::token(&self.cookies) {
             Some(token) => (token, None),
             None => {
@@ -66,8 +71,8 @@ impl Caller {
         };
         let status = service.client.status();
         Visitor {
-            claim,
-            user,
+            claim: self.cookies.login_id(),
+            user: None,
             csrf,
             seen: self.cookies.seen,
             origin: self.origin,
@@ -76,7 +81,7 @@ impl Caller {
             wall_now_ms: wall_now_ms(),
             new_form_cookie,
             node: status.name.clone(),
-            applied: view.applied(),
+            applied: service.client.applied().0,
             freshness: if status.caught_up { Freshness::Fresh } else { Freshness::Stale },
         }
     }

@@ -26,8 +26,10 @@ pub(in crate::http::board) fn next(path: &str) -> Markup {
 /// A form's field: what there is to say about it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::http::board) struct Field<'a> {
-    /// Its name, which is its id too.
+    /// Its name.
     pub name: &'static str,
+    /// Its id, where a page has several fields of that name; empty for the name itself.
+    pub id: &'a str,
     /// What is to be typed.
     pub label: &'a str,
     /// What was typed.
@@ -42,6 +44,12 @@ pub(in crate::http::board) struct Field<'a> {
     pub autofocus: bool,
     /// Characters it takes at most, as the hint for the browser; 0 when it does not care.
     pub max: usize,
+}
+
+impl<'a> Field<'a> {
+    fn id(&self) -> &'a str {
+        if self.id.is_empty() { self.name } else { self.id }
+    }
 }
 
 /// A line of text.
@@ -62,7 +70,7 @@ pub(in crate::http::board) fn password_field(field: Field<'_>, errors: &Errors) 
 /// Lines of text.
 pub(in crate::http::board) fn textarea_field(field: Field<'_>, errors: &Errors) -> Markup {
     let control = html! {
-        textarea id=(field.name) name=(field.name) rows="6"
+        textarea id=(field.id()) name=(field.name) rows="6"
             required[field.required] autofocus[field.autofocus]
             aria-invalid=[invalid(&field, errors)] aria-describedby=[described(&field, errors)] {
             // The first line end after the tag is not part of the text.
@@ -76,7 +84,7 @@ fn input(kind: &str, field: Field<'_>, errors: &Errors) -> Markup {
     let autocomplete = (!field.autocomplete.is_empty()).then_some(field.autocomplete);
     let names = matches!(field.autocomplete, "username");
     let control = html! {
-        input type=(kind) id=(field.name) name=(field.name) value=[(kind != "password").then_some(field.value)]
+        input type=(kind) id=(field.id()) name=(field.name) value=[(kind != "password").then_some(field.value)]
             autocomplete=[autocomplete] autocapitalize=[names.then_some("none")]
             spellcheck=[names.then_some("false")]
             required[field.required] autofocus[field.autofocus]
@@ -88,13 +96,13 @@ fn input(kind: &str, field: Field<'_>, errors: &Errors) -> Markup {
 fn labelled(field: &Field<'_>, errors: &Errors, control: Markup) -> Markup {
     html! {
         div.field {
-            label for=(field.name) { (field.label) }
+            label for=(field.id()) { (field.label) }
             (control)
             @if let Some(error) = errors.of(field.name) {
-                p.error id={ (field.name) "-error" } { (error) }
+                p.error id={ (field.id()) "-error" } { (error) }
             }
             @if !field.hint.is_empty() {
-                p.hint id={ (field.name) "-hint" } { (field.hint) }
+                p.hint id={ (field.id()) "-hint" } { (field.hint) }
             }
         }
     }
@@ -105,8 +113,8 @@ fn invalid(field: &Field<'_>, errors: &Errors) -> Option<&'static str> {
 }
 
 fn described(field: &Field<'_>, errors: &Errors) -> Option<String> {
-    let error = errors.of(field.name).map(|_| format!("{}-error", field.name));
-    let hint = (!field.hint.is_empty()).then(|| format!("{}-hint", field.name));
+    let error = errors.of(field.name).map(|_| format!("{}-error", field.id()));
+    let hint = (!field.hint.is_empty()).then(|| format!("{}-hint", field.id()));
     match (error, hint) {
         (Some(error), Some(hint)) => Some(format!("{error} {hint}")),
         (error, hint) => error.or(hint),
