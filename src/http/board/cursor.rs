@@ -30,7 +30,9 @@ mod tests {
             let cursor = Cursor(bytes.to_vec());
             assert_eq!(of(&format!("a=1&after={}", text(&cursor))), Some(cursor));
         }
-        for query in ["", "after=%00", "after=a+b", "after=/", &format!("after={}", "A".repeat(1025))] {
+        for query in
+            ["", "after=%00", "after=a+b", "after=/", &format!("after={}", "A".repeat(1025))]
+        {
             assert_eq!(of(query), None, "{query}");
         }
     }

@@ -29,12 +29,7 @@ impl Remove {
     }
 
     /// The post's page, with the question open and what was typed.
-    fn page(
-        &self,
-        view: &View,
-        visitor: &Visitor,
-        errors: Errors,
-    ) -> Result<Response, StoreError> {
+    fn page(&self, view: &View, visitor: &Visitor, errors: Errors) -> Result<Response, StoreError> {
         let (remove, form) = (self.comment(), self.form.clone());
         let around = Around { remove, form, errors, ..Around::default() };
         let here = site::post(&self.post);

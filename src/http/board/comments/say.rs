@@ -32,12 +32,7 @@ impl Say {
     }
 
     /// The post's page, with what was typed.
-    fn page(
-        &self,
-        view: &View,
-        visitor: &Visitor,
-        errors: Errors,
-    ) -> Result<Response, StoreError> {
+    fn page(&self, view: &View, visitor: &Visitor, errors: Errors) -> Result<Response, StoreError> {
         let (reply, form) = (self.parent(), self.form.clone());
         let around = Around { reply, form, errors, ..Around::default() };
         let here = site::post(&self.post);

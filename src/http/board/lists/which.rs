@@ -78,8 +78,12 @@ impl Which {
     /// # Errors
     /// When the state cannot be read.
     pub(super) fn find(&self, view: &View) -> Result<Option<Found>, StoreError> {
-        let found = |list, title: String, page: String| {
-            Found { list, title, feed: page.clone(), page, user: None }
+        let found = |list, title: String, page: String| Found {
+            list,
+            title,
+            feed: page.clone(),
+            page,
+            user: None,
         };
         Ok(Some(match self {
             Self::Hot => {

@@ -101,7 +101,9 @@ impl Asked {
         let thread = board::comments(view, &post.key, after, COMMENTS_PER_PAGE)?;
         let url = |cursor: Option<&Cursor>| {
             let path = format!("{}.json", site::post(&post.key));
-            site.url(&cursor.map_or(path.clone(), |it| format!("{path}?after={}", cursor::text(it))))
+            site.url(
+                &cursor.map_or(path.clone(), |it| format!("{path}?after={}", cursor::text(it))),
+            )
         };
         let comment = |(comment, author): &(board::Comment, String)| {
             CommentJson::of(comment, author, &post.key, &site)
@@ -149,7 +151,9 @@ impl Shown<'_> {
             Standing::Shown => None,
             // Only from here it can be shown again.
             Standing::Hidden if visitor.is_moderator() => None,
-            Standing::Hidden => Some("A moderator has hidden this post. The moderation log says why."),
+            Standing::Hidden => {
+                Some("A moderator has hidden this post. The moderation log says why.")
+            }
             Standing::Deleted => Some("Its author has deleted this post."),
         };
         if let Some(text) = gone {
