@@ -18,7 +18,8 @@ use super::csrf;
 use super::form::Form;
 use super::views::message;
 use super::visitor::{Caller, Freshness, Visitor};
-use crate::node::{Ask, Completion, Outcome, StoreError, View};
+use crate::error::Reason;
+use crate::node::{Ask, Completion, Outcome, Status, StoreError, View};
 
 /// A page, before it is looked up.
 pub(in crate::http) trait Page: Send + Debug {
@@ -90,6 +91,8 @@ pub(in crate::http) fn form(
 enum What {
     Page(Box<dyn Page>),
     Form(Form, Box<dyn Submitted>),
+    /// A form that is not taken, whatever is in it.
+    Refused(Form, Box<dyn Submitted>, Trouble),
 }
 
 fn start(service: &Service, caller: Caller, what: What) -> Step {
@@ -118,45 +121,76 @@ struct Late {
 
 impl Continue for Late {
     fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
-        let has_come = service.client.view().applied() >= self.caller.cookies.seen;
-        let freshness = match completion.outcome {
-            _ if has_come => None,
-            Outcome::Readable => Some(Freshness::Foreign),
-            _ => Some(Freshness::Behind),
+        let Self { caller, what, .. } = *self;
+        let has_come = service.client.view().applied() >= caller.cookies.seen;
+        let (what, freshness) = match (what, completion.outcome) {
+            (what, _) if has_come => (what, None),
+            (what, Outcome::Readable) => (what, Some(Freshness::Foreign)),
+            // The next question would not be taken either.
+            (What::Form(form, submitted), Outcome::Failed(failure))
+                if failure.reason == Reason::Busy =>
+            {
+                let trouble = Trouble::from(&failure.of_question());
+                (What::Refused(form, submitted, trouble), Some(Freshness::Behind))
+            }
+            (what, _) => (what, Some(Freshness::Behind)),
         };
-        answer(service, self.caller, self.what, freshness)
+        answer(service, caller, what, freshness)
     }
 }
 
 fn answer(service: &Service, caller: Caller, what: What, freshness: Option<Freshness>) -> Step {
     let (view, status) = (service.client.view(), service.client.status());
-    let mut visitor = caller.clone().visit(service, &view);
+    if let Some(why) = unfit(&status) {
+        return message::refused(&caller.nobody(service), &Trouble::new(503, why), what.form())
+            .into();
+    }
+    let what = checked(what, &caller);
+    let mut visitor = caller.visit(service, &view);
     visitor.freshness = freshness.unwrap_or(visitor.freshness);
-    // The state may have been found wrong while the visit waited.
-    if service::state_lost(&status).is_some() {
-        let why = "This node's copy of the data is not to be trusted, and is fetched anew.";
-        return message::trouble(&visitor, &Trouble::new(503, why)).into();
-    }
-    if !status.caught_up && !status.serving_stale {
-        let why = "This node has just started and has not caught up with its cluster yet. Try again \
-                   in a moment.";
-        return message::trouble(&visitor, &Trouble::new(503, why)).into();
-    }
     let step = match what {
         What::Page(page) => page.show(service, &view, &visitor).map(Step::from),
-        What::Form(form, submitted)
-            if csrf::is_genuine(&caller.cookies, form.text(csrf::FIELD)) =>
-        {
-            submitted.submitted(service, &view, visitor.clone(), form)
-        }
-        What::Form(form, submitted) => {
-            let trouble = Trouble::foreign_form();
+        What::Form(form, submitted) => submitted.submitted(service, &view, visitor.clone(), form),
+        What::Refused(form, submitted, trouble) => {
+            let wait_s = trouble.retry_after_s();
             let again = submitted.again(service, &view, &visitor, form, trouble);
-            again.map(|response| waiting(response, None).into())
+            again.map(|response| waiting(response, wait_s).into())
         }
     };
     let step = step.unwrap_or_else(|error| message::unreadable(&visitor, &error).into());
     let Step::Reply(response) = step else { return step };
     let response = response.at(view.applied());
     if status.caught_up { response } else { response.with("X-Bowline-Stale", "true") }.into()
+}
+
+/// The same, but a form only if it is one of ours.
+fn checked(what: What, caller: &Caller) -> What {
+    match what {
+        What::Form(form, submitted)
+            if !csrf::is_genuine(&caller.cookies, form.text(csrf::FIELD)) =>
+        {
+            What::Refused(form, submitted, Trouble::foreign_form())
+        }
+        what => what,
+    }
+}
+
+/// Why this node shows no page now, if so; its state may have been found wrong while a visit waited.
+fn unfit(status: &Status) -> Option<&'static str> {
+    if service::state_lost(status).is_some() {
+        return Some("This node's copy of the data is not to be trusted, and is fetched anew.");
+    }
+    (!status.caught_up && !status.serving_stale).then_some(
+        "This node has just started and has not caught up with its cluster yet. Try again in a \
+         moment.",
+    )
+}
+
+impl What {
+    fn form(&self) -> Option<&Form> {
+        match self {
+            Self::Page(_) => None,
+            Self::Form(form, _) | Self::Refused(form, ..) => Some(form),
+        }
+    }
 }

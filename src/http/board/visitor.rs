@@ -1,23 +1,14 @@
 //! Who asks: the browser's cookies, and what the state says about them.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
+use super::super::origin::Origin;
 use super::super::service::Service;
 use super::super::wire::{Head, Method};
 use super::cookies::{self, Cookies};
 use super::{csrf, paths};
 use crate::node::View;
 use crate::state::board::{self, LoginId, User};
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) struct Origin {
-    /// The client's address.
-    pub address: IpAddr,
-    /// Whether it is spoken to in cipher.
-    pub tls: bool,
-}
 
 /// What of a request is known without the state; kept while it waits for that.
 #[derive(Clone, Debug)]
@@ -30,8 +21,8 @@ pub(super) struct Caller {
 
 impl Caller {
     /// That of a request.
-    pub(super) fn of(_: &Service, head: &Head) -> Self {
-        let origin = Origin { address: IpAddr::V4(Ipv4Addr::LOCALHOST), tls: false };
+    pub(super) fn of(service: &Service, head: &Head) -> Self {
+        let origin = head.client(service);
         let next = paths::next_of(head.query());
         let here = match (head.method, head.query()) {
             (Method::Get | Method::Head, "") => paths::checked(head.path()).to_owned(),
@@ -55,8 +46,13 @@ impl Caller {
 
     /// Who that is, as far as this view knows.
     pub(super) fn visit(self, service: &Service, view: &View) -> Visitor {
-        let claim = self.cookies.login_id();
-        let user = claim.and_then(|claim| user_of(view, &claim));
+        let nobody = self.nobody(service);
+        let user = nobody.claim.and_then(|claim| user_of(view, &claim));
+        Visitor { user, applied: view.applied(), ..nobody }
+    }
+
+    /// The same without a look at the state, when there is none to be trusted.
+    pub(super) fn nobody(self, service: &Service) -> Visitor {
         let (csrf, new_form_cookie) = match csrf::token(&self.cookies) {
             Some(token) => (token, None),
             None => {
@@ -66,8 +62,8 @@ impl Caller {
         };
         let status = service.client.status();
         Visitor {
-            claim,
-            user,
+            claim: self.cookies.login_id(),
+            user: None,
             csrf,
             seen: self.cookies.seen,
             origin: self.origin,
@@ -76,7 +72,7 @@ impl Caller {
             wall_now_ms: wall_now_ms(),
             new_form_cookie,
             node: status.name.clone(),
-            applied: view.applied(),
+            applied: service.client.applied().0,
             freshness: if status.caught_up { Freshness::Fresh } else { Freshness::Stale },
         }
     }
