@@ -11,6 +11,7 @@ use super::disk::DiskArgs;
 use super::kv::KvVerb;
 use super::units::{self, Address, DurationRange};
 use crate::config::VALUE_MAX;
+use crate::networks::Network;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -133,6 +134,17 @@ pub struct NodeArgs {
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub watches_max: u32,
+
+    /// Threads that hash passwords; what is more than they can do is told to come back (503)
+    /// [default: 1, or 2 with more than two cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub password_threads: Option<u16>,
+
+    /// Proxies that are believed about their clients (X-Forwarded-For, X-Forwarded-Proto); given,
+    /// it replaces the default
+    #[arg(long = "trusted-proxy", value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    #[arg(default_value = "127.0.0.0/8,::1")]
+    pub trusted_proxies: Vec<Network>,
 
     /// Set of times for a kind of network: lan is 50ms and 250ms-500ms, wan is 200ms and 1s-2s
     #[arg(long, value_enum, default_value_t = Timing::Lan)]

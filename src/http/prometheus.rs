@@ -169,12 +169,20 @@ fn counters(page: &mut Page, metrics: &Metrics) {
             "Requests that could not wait because too many did.",
             &metrics.watches_refused,
         ),
+        ("password_jobs_total", "Passwords hashed or checked.", &metrics.password_jobs),
+        (
+            "password_refused_total",
+            "Passwords that were not, because as many waited as may.",
+            &metrics.password_refused,
+        ),
         ("http_timeouts_total", "Connections closed for slowness.", &metrics.http_timeouts),
         ("http_shed_total", "Idle connections closed for room.", &metrics.http_shed),
     ] {
         page.one(name, "counter", help, counter.get());
     }
     page.one("watches", "gauge", "Requests that wait for changes.", metrics.watches.get());
+    let waiting = metrics.password_waiting.get();
+    page.one("password_waiting", "gauge", "Passwords that wait for a thread.", waiting);
     page.family("data_bytes", "gauge", "What the data directory takes on disk.");
     for (part, gauge) in [
         ("log", &metrics.data_log_bytes),

@@ -22,12 +22,13 @@ use super::work::{Work, Worked};
 use super::{consul, links};
 use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
+use crate::networks::Network;
 use crate::node::{self, Ask, Client, Completion, Outcome, Phase, Status};
 use crate::state::kv::VALUE_LEN_DEFAULT;
 use crate::watch::Watch;
 
 /// What the handlers may take their time for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How long a request may wait for its answer.
     pub request_timeout: Duration,
@@ -43,6 +44,10 @@ pub struct Options {
     /// Bytes that bodies may take up in memory while they arrive, over all connections; beyond it the
     /// answer is 503.
     pub bodies_max: usize,
+    /// Proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether clients come by TLS whatever a proxy says, since the node's advertised URL does.
+    pub advertised_tls: bool,
 }
 
 impl Default for Options {
@@ -54,6 +59,8 @@ impl Default for Options {
             value_max: VALUE_LEN_DEFAULT,
             streams_max: 64,
             bodies_max: 256 * 1024 * 1024,
+            trusted_proxies: Network::loopback(),
+            advertised_tls: false,
         }
     }
 }

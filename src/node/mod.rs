@@ -12,6 +12,7 @@
 //! | `restore` | a backup that arrives | `restore` |
 //! | `scrub` | nothing; reads the state on disk now and then | `scrub` |
 //! | `space` | the reserve of the disk | `space` |
+//! | `slow-n` | nothing; hash passwords | `crate::passwords` |
 //! | `http-n` | client connections | `crate::http` |
 
 mod applied;

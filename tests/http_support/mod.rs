@@ -94,7 +94,7 @@ impl Node {
 
     /// A node that answers on other paths than the real one.
     pub fn start_with_table(options: Options, table: &'static [Route]) -> Self {
-        let mut node = Self::start(options);
+        let mut node = Self::start(options.clone());
         node.service = Service::with_table(node.service.client().clone(), options, table);
         node
     }
@@ -122,6 +122,8 @@ impl Node {
             Arc::clone(&metrics),
             watches.clone(),
         );
+        // They end when the last handle on the node is gone.
+        drop(client.start_passwords(1).unwrap());
         let mind = Mind {
             mood: Mood::Fine,
             deaf: false,
@@ -273,7 +275,7 @@ impl Mind {
                 self.log.push(format!("remove {id}"));
                 Outcome::Done
             }
-            Ask::Restore(_) => panic!("that goes to another thread"),
+            Ask::Restore(_) | Ask::Password(_) => panic!("that goes to other threads"),
         }
     }
 
