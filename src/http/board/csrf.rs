@@ -1,0 +1,34 @@
+//! Forms that only our own pages can send.
+//!
+//! Each form carries a token that is computed from a cookie, so that whoever cannot read this browser's
+//! cookies cannot make a form that it would send in its user's name. Nothing is stored, and any node
+//! checks the forms of any other.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::cookies::Cookies;
+
+/// The name of the field.
+pub(super) const FIELD: &str = "csrf";
+
+/// The token of the forms of a browser with these cookies; none when it has none to tie it to.
+///
+/// That of a log-in counts whether it has ended or not: a form which was sent too late is then told
+/// about that, and not about tokens.
+pub(super) fn token(cookies: &Cookies) -> Option<String> {
+    cookies.login.as_ref().or(cookies.form.as_ref()).map(|cookie| token_of(cookie))
+}
+
+/// The token that goes with a cookie's text.
+pub(super) fn token_of(cookie: &str) -> String {
+    let hash = Sha256::new().chain_update(b"bowline form\0").chain_update(cookie).finalize();
+    URL_SAFE_NO_PAD.encode(hash)
+}
+
+/// Whether a form was made for a browser with these cookies.
+pub(super) fn is_genuine(cookies: &Cookies, sent: &str) -> bool {
+    token(cookies).is_some_and(|token| token.as_bytes().ct_eq(sent.as_bytes()).into())
+}
