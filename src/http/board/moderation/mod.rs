@@ -1,5 +1,10 @@
 //! What moderators do, and the log of it.
 
+mod deed;
+mod tools;
+
+pub(in crate::http::board) use tools::{post_tools, user_tools};
+
 use super::super::reply::Problem;
 use super::super::service::{Service, Step};
 use super::super::wire::Request;

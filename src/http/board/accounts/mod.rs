@@ -1,5 +1,7 @@
 //! Accounts: signing up, logging in and out, passwords.
 
+mod fields;
+
 use super::super::reply::Problem;
 use super::super::service::{Service, Step};
 use super::super::wire::Request;
