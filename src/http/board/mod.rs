@@ -17,6 +17,7 @@ mod csrf;
 mod form;
 pub(super) mod lists;
 pub(super) mod moderation;
+mod normal;
 pub(super) mod operator;
 mod paths;
 pub(super) mod posts;
