@@ -317,7 +317,7 @@ fn names_are_plain_and_nobody_elses() {
         "../b",
         "bob\u{202e}",
         "bob\u{0}",
-        "bob\n",
+        "bob\nbob",
     ] {
         let mut bob = browser_at("198.51.100.1");
         let typed = [("name", name), ("password", PASSWORD)];

@@ -39,7 +39,7 @@ const VOID: [&str; 7] = ["meta", "link", "input", "br", "hr", "img", "wbr"];
 
 /// The tokens of a page or of a part of one, all elements of which end.
 pub fn tokens(html: &str) -> Vec<Token> {
-    let declared = ["<!DOCTYPE html>", "<?xml version=\"1.0\" encoding=\"utf-8\"?>"];
+    let declared = ["<!DOCTYPE html>", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"];
     let mut rest = declared.iter().find_map(|it| html.strip_prefix(it)).unwrap_or(html);
     let (mut tokens, mut open) = (Vec::new(), Vec::<String>::new());
     while !rest.is_empty() {
