@@ -117,3 +117,81 @@ fn set(name: &str, value: &str, max_age: Option<u64>, tls: bool) -> String {
     let secure = if tls { "; Secure" } else { "" };
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{lasts}{secure}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::wire::Limits;
+    use super::*;
+    use crate::http::routes;
+
+    fn of(lines: &[&[u8]]) -> Cookies {
+        let mut head = b"GET /b HTTP/1.1\r\nHost: test\r\n".to_vec();
+        for line in lines {
+            head.extend_from_slice(b"Cookie: ");
+            head.extend_from_slice(line);
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        let limits: Limits = routes::limits();
+        Cookies::of(&Head::parse(&head, &limits).unwrap())
+    }
+
+    #[test]
+    fn what_was_given_out_is_read_again() {
+        let (token, id) = new_login();
+        let form_text = new_form();
+        let line =
+            format!("a=b; bowline_login={token};bowline_seen=77 ; bowline_form=\"{form_text}\"");
+        let cookies = of(&[line.as_bytes()]);
+        assert_eq!(cookies.login.as_ref(), Some(&token));
+        assert_eq!(cookies.login_id(), Some(id));
+        assert_eq!(cookies.seen, 77);
+        assert_eq!(cookies.form, Some(form_text));
+        assert_ne!(new_login().1, id);
+    }
+
+    #[test]
+    fn several_lines_are_one_and_the_first_that_makes_sense_counts() {
+        let (one, two) = (new_form(), new_form());
+        let lines = [
+            "bowline_seen=x; bowline_form=short".to_owned(),
+            format!("bowline_form={one}; bowline_seen=5"),
+            format!("bowline_form={two}; bowline_seen=6"),
+        ];
+        let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        assert_eq!(of(&lines), Cookies { login: None, seen: 5, form: Some(one) });
+    }
+
+    #[test]
+    fn garbage_is_as_good_as_nothing() {
+        let long = format!("bowline_login={}", "A".repeat(4000));
+        let padded = format!("bowline_login={}A=", "A".repeat(42));
+        for line in [
+            &b""[..],
+            b";;; = ;=; bowline_login",
+            b"bowline_login=; bowline_form=; bowline_seen=",
+            b"bowline_login=\"; bowline_form=\"\"",
+            b"bowline_login=\xff\xfe; bowline_seen=\xff",
+            b"bowline_seen=-1",
+            b"bowline_seen=+1",
+            b"bowline_seen=99999999999999999999999999",
+            b"Bowline_Seen=7; xbowline_seen=7",
+            b"bowline_form=!!!!!!!!!!!!!!!!!!!!!!",
+            long.as_bytes(),
+            padded.as_bytes(),
+        ] {
+            assert_eq!(of(&[line]), Cookies::default(), "{}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn cookies_are_kept_from_scripts_and_other_sites() {
+        assert_eq!(
+            login("t", true),
+            "bowline_login=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000; Secure"
+        );
+        assert_eq!(no_login(false), "bowline_login=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        assert_eq!(seen(9, false), "bowline_seen=9; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400");
+        assert_eq!(form("f", true), "bowline_form=f; Path=/; HttpOnly; SameSite=Lax; Secure");
+    }
+}

@@ -32,3 +32,49 @@ pub(super) fn token_of(cookie: &str) -> String {
 pub(super) fn is_genuine(cookies: &Cookies, sent: &str) -> bool {
     token(cookies).is_some_and(|token| token.as_bytes().ct_eq(sent.as_bytes()).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cookies;
+    use super::*;
+
+    fn cookies(login: Option<&str>, form: Option<&str>) -> Cookies {
+        Cookies { login: login.map(str::to_owned), form: form.map(str::to_owned), seen: 0 }
+    }
+
+    #[test]
+    fn the_form_of_one_browser_is_not_taken_from_another() {
+        let (one, other) = (cookies::new_form(), cookies::new_form());
+        let ours = cookies(None, Some(&one));
+        let token = token(&ours).unwrap();
+        assert!(is_genuine(&ours, &token));
+        assert!(!is_genuine(&cookies(None, Some(&other)), &token));
+        assert!(!is_genuine(&cookies(Some(&cookies::new_login().0), Some(&one)), &token));
+        assert!(!is_genuine(&cookies(None, None), &token), "a browser without cookies");
+    }
+
+    #[test]
+    fn nothing_but_the_token_itself_will_do() {
+        let login = cookies::new_login().0;
+        let ours = cookies(Some(&login), None);
+        let token = token(&ours).unwrap();
+        assert!(is_genuine(&ours, &token));
+        let longer = format!("{token}A");
+        let other_case = token.to_ascii_lowercase();
+        for sent in ["", &token[1..], &token[..token.len() - 1], &longer, &login, &other_case] {
+            assert!(!is_genuine(&ours, sent), "{sent}");
+        }
+        for sent in ["", "A", &token_of("")] {
+            assert!(!is_genuine(&cookies(None, None), sent));
+        }
+    }
+
+    #[test]
+    fn the_token_is_the_same_on_every_node() {
+        // printf 'bowline form\0AAAAAAAAAAAAAAAAAAAAAA' | openssl dgst -sha256 -binary | base64 | tr '+/' '-_'
+        assert_eq!(
+            token_of("AAAAAAAAAAAAAAAAAAAAAA"),
+            "o85murWEitmBCKtl1p3MLeWuklFqxn37uwhzoxTLB2Y"
+        );
+    }
+}

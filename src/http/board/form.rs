@@ -9,6 +9,9 @@ use super::act::Trouble;
 use super::csrf;
 use crate::escapes;
 
+/// Fields that are looked at; none of our forms has half as many.
+const FIELDS_MAX: usize = 32;
+
 /// The fields of a form as the browser sent them (`application/x-www-form-urlencoded`). What is no
 /// UTF-8 stands there with replacement characters; nothing else is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +35,7 @@ impl Form {
     /// Reads a body. Anything is a form, if an odd one.
     pub(in crate::http) fn decode(body: &[u8]) -> Self {
         let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-        Self(pairs.map(pair).collect())
+        Self(pairs.take(FIELDS_MAX).map(pair).collect())
     }
 
     /// What was typed into a field (the first of that name); empty when there is none.
@@ -125,5 +128,73 @@ impl Trouble {
     /// When it makes sense to try again, in seconds, if ever by itself.
     pub(super) fn retry_after_s(&self) -> Option<u64> {
         self.retry_after_s.or_else(|| retry_after(self.status)?.parse().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_decoded_as_browsers_encode_them() {
+        let form = Form::decode(
+            b"title=a+b%2Bc%26d%3D%25&text=1%0D%0A2&emoji=%F0%9F%AA%A2+%D0%BA&raw=\xc3\xa9&=x&n%61me=y&flag",
+        );
+        for (name, value) in [
+            ("title", "a b+c&d=%"),
+            ("text", "1\r\n2"),
+            ("emoji", "\u{1faa2} \u{43a}"),
+            ("raw", "\u{e9}"),
+            ("", "x"),
+            ("name", "y"),
+            ("flag", ""),
+            ("missing", ""),
+        ] {
+            assert_eq!(form.text(name), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_and_no_escape_is_taken_all_the_same() {
+        let form = Form::decode(b"a=%ff%fe&b=%zz%4&c=x%00y&d=\xff&e=a=b=c&&&f=%C3");
+        assert_eq!(form.text("a"), "\u{fffd}\u{fffd}");
+        assert_eq!(form.text("b"), "%zz%4");
+        assert_eq!(form.text("c"), "x\0y");
+        assert_eq!(form.text("d"), "\u{fffd}");
+        assert_eq!(form.text("e"), "a=b=c");
+        assert_eq!(form.text("f"), "\u{fffd}");
+        assert_eq!(Form::decode(b""), Form::default());
+    }
+
+    #[test]
+    fn of_several_fields_with_one_name_the_first_counts() {
+        let form = Form::decode(b"a=1&a=2&b=3");
+        assert_eq!(form.text("a"), "1");
+        let form = form.with("a", "4");
+        assert_eq!((form.text("a"), form.text("b")), ("4", "3"));
+    }
+
+    #[test]
+    fn the_longest_body_is_no_burden() {
+        let long = [b"text=".as_slice(), &b"%41".repeat(87_000)].concat();
+        assert_eq!(Form::decode(&long).text("text").len(), 87_000);
+        let many = Form::decode(&b"a=1&".repeat(64 * 1024));
+        assert_eq!((many.0.len(), many.text("a")), (FIELDS_MAX, "1"));
+    }
+
+    #[test]
+    fn secrets_are_not_given_back() {
+        let form = Form::decode(b"csrf=1&next=/b&title=t&password=2&old=3&new=4&text=&url=u");
+        assert_eq!(form.typed().collect::<Vec<_>>(), [("title", "t"), ("url", "u")]);
+    }
+
+    #[test]
+    fn the_status_of_a_form_is_that_of_what_is_wrong_with_it() {
+        let mut errors = Errors::none();
+        assert!(errors.is_empty());
+        assert_eq!(errors.status(), 200);
+        errors.say("title", "Too long.");
+        assert_eq!((errors.status(), errors.of("title")), (422, Some("Too long.")));
+        assert_eq!(Errors::from(Trouble::foreign_form()).status(), 403);
     }
 }

@@ -49,3 +49,58 @@ pub(in crate::http) fn is_page(head: &Head) -> bool {
     let ours = path == FRONT || path.strip_prefix(FRONT).is_some_and(|rest| rest.starts_with('/'));
     ours && ![".rss", ".json", ".css", ".svg"].iter().any(|end| path.ends_with(end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visitors_go_to_pages_of_the_board_and_nowhere_else() {
+        for path in
+            ["/b", "/b?after=x", "/b/newest", "/b/p/aB-_12345", "/b/u/a?after=%2F", "/b/p/x#c7"]
+        {
+            assert_eq!(checked(path), path);
+        }
+        for path in [
+            "",
+            "b",
+            "/",
+            "/bx",
+            "/b#x",
+            "//evil.example",
+            "//b",
+            "/b//evil.example",
+            "/b/",
+            "/\\evil.example",
+            "/b\\evil",
+            "/b/\\evil",
+            "/b/../x",
+            "/b/..",
+            "/b/./x",
+            "/b/%2e%2E/x",
+            "/b/.%2e",
+            "https://evil.example/b",
+            "javascript:alert(1)",
+            " /b",
+            "/b/a b",
+            "/b/a\tb",
+            "/b/x\r\nSet-Cookie: a=b",
+            "/b/\0",
+            "/b/\u{e9}",
+            "/b/\u{202e}",
+            "/B",
+        ] {
+            assert_eq!(checked(path), FRONT, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_is_in_the_query() {
+        assert_eq!(and_back("/b/login", "/b"), "/b/login");
+        let there = and_back("/b/login", "/b/u/a?after=x&y=%2F");
+        assert_eq!(there, "/b/login?next=/b/u/a%3Fafter%3Dx%26y%3D%252F");
+        assert_eq!(next_of(there.split_once('?').unwrap().1), "/b/u/a?after=x&y=%2F");
+        assert_eq!(next_of("next=//evil.example"), "/b");
+        assert_eq!(next_of(""), "/b");
+    }
+}

@@ -42,13 +42,18 @@ pub(in crate::http::board) struct Field<'a> {
     pub required: bool,
     /// Whether the cursor is there when the page comes up.
     pub autofocus: bool,
-    /// Characters it takes at most, as the hint for the browser; 0 when it does not care.
+    /// Characters it takes at most, which the hint then says; 0 where nobody comes near. The browser is
+    /// not told: it would cut off what somebody pastes.
     pub max: usize,
 }
 
 impl<'a> Field<'a> {
     fn id(&self) -> &'a str {
         if self.id.is_empty() { self.name } else { self.id }
+    }
+
+    fn has_hint(&self) -> bool {
+        !self.hint.is_empty() || self.max > 0
     }
 }
 
@@ -101,8 +106,11 @@ fn labelled(field: &Field<'_>, errors: &Errors, control: Markup) -> Markup {
             @if let Some(error) = errors.of(field.name) {
                 p.error id={ (field.id()) "-error" } { (error) }
             }
-            @if !field.hint.is_empty() {
-                p.hint id={ (field.id()) "-hint" } { (field.hint) }
+            @if field.has_hint() {
+                p.hint id={ (field.id()) "-hint" } {
+                    (field.hint)
+                    @if field.max > 0 { " At most " (field.max) " characters." }
+                }
             }
         }
     }
@@ -114,7 +122,7 @@ fn invalid(field: &Field<'_>, errors: &Errors) -> Option<&'static str> {
 
 fn described(field: &Field<'_>, errors: &Errors) -> Option<String> {
     let error = errors.of(field.name).map(|_| format!("{}-error", field.id()));
-    let hint = (!field.hint.is_empty()).then(|| format!("{}-hint", field.id()));
+    let hint = field.has_hint().then(|| format!("{}-hint", field.id()));
     match (error, hint) {
         (Some(error), Some(hint)) => Some(format!("{error} {hint}")),
         (error, hint) => error.or(hint),
@@ -182,4 +190,58 @@ pub(in crate::http::board) fn age(visitor: &Visitor, wall_ms: u64) -> Markup {
 /// The way to the next page of a list: its path, and the cursor as it goes into a query.
 pub(in crate::http::board) fn more(path: &str, after: &str) -> Markup {
     html! { nav.paging aria-label="Pages" { a.more rel="next" href={ (path) "?after=" (after) } { "More" } } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field() -> Field<'static> {
+        Field { name: "title", label: "Title", value: "a \"<b>\" & c", ..Field::default() }
+    }
+
+    #[test]
+    fn a_field_has_its_label_and_what_was_typed() {
+        let page = text_field(field(), &Errors::none()).into_string();
+        assert!(page.contains(r#"<label for="title">Title</label>"#), "{page}");
+        assert!(
+            page.contains(r#"id="title" name="title" value="a &quot;&lt;b&gt;&quot; &amp; c""#)
+        );
+        assert!(!page.contains("aria-invalid") && !page.contains("aria-describedby"), "{page}");
+    }
+
+    #[test]
+    fn what_is_wrong_stands_beside_its_field_and_is_read_out_with_it() {
+        let mut errors = Errors::none();
+        errors.say("title", "A title has <150 characters.");
+        errors.say("title", "Only the first word stands.");
+        errors.say("other", "This is not here.");
+        let hinted = Field { hint: "Short.", max: 150, id: "title-7", ..field() };
+        let page = textarea_field(hinted, &errors).into_string();
+        assert!(
+            page.contains(r#"aria-invalid="true" aria-describedby="title-7-error title-7-hint""#)
+        );
+        let error = r#"<p class="error" id="title-7-error">A title has &lt;150 characters.</p>"#;
+        assert!(page.contains(error), "{page}");
+        assert!(page.contains(r#"id="title-7-hint">Short. At most 150 characters.</p>"#), "{page}");
+        assert_eq!(page.matches("class=\"error\"").count(), 1);
+    }
+
+    #[test]
+    fn a_text_keeps_the_line_end_that_it_begins_with() {
+        let page = textarea_field(Field { value: "\n</textarea>x", ..field() }, &Errors::none());
+        assert!(page.into_string().contains(">\n\n&lt;/textarea&gt;x</textarea>"));
+    }
+
+    #[test]
+    fn a_password_never_goes_back() {
+        let page = password_field(Field { value: "secret", ..field() }, &Errors::none());
+        let page = page.into_string();
+        assert!(!page.contains("secret") && page.contains(r#"type="password""#), "{page}");
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!([0, 1, 2].map(|it| count(it, "like")), ["0 likes", "1 like", "2 likes"]);
+    }
 }
