@@ -10,7 +10,7 @@ use board_support::{Browser, Form, PASSWORD, Page, Site, html, key_in};
 use http_support::{Api, Front};
 
 impl Site for Api {
-    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
+    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
         let lines: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let answer = self.ask_with(method, target, &lines, body);
@@ -719,9 +719,9 @@ fn cookies_of_any_kind_are_borne(front: Front) {
         "bowline_form=<script>alert(1)</script>",
         "bowline_login=a; bowline_login=b; bowline_seen=1; bowline_seen=2",
     ] {
-        let page = api.ask("GET", "/b", &[("Cookie", cookies)], "");
+        let page = api.answer("GET", "/b", &[("Cookie", cookies)], "");
         assert_eq!(page.status, 200, "{cookies:?}");
-        let page = api.ask("GET", "/b/login", &[("Cookie", cookies)], "");
+        let page = api.answer("GET", "/b/login", &[("Cookie", cookies)], "");
         assert_eq!(page.status, 200, "{cookies:?}");
         assert!(!page.body.contains("<script"), "{page:?}");
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use board_support::{Browser, Page, Site, html};
 use bowline::http::ROUTES;
 use bowline::metrics::HttpRequests;
-use http_support::{Api, Front};
+use http_support::{Api, Front, Node};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -512,13 +512,16 @@ fn deep_bodies_are_refused() {
 }
 
 /// What serves the board to somebody who is logged in.
-struct Board(Api);
+struct Board {
+    node: Node,
+    address: SocketAddr,
+}
 
 impl Site for Board {
-    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
+    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
         let lines: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let raw = ask(self.0.front.addr(), method, target, &lines, body.as_bytes());
+        let raw = ask(self.address, method, target, &lines, body.as_bytes());
         check(method, target, &raw);
         let fields = raw.head.split("\r\n").filter_map(|line| line.split_once(": "));
         let headers = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -529,7 +532,9 @@ impl Site for Board {
 
 /// A board with a post on it, its author, and the post's key.
 static BOARD: LazyLock<(Board, Browser, String)> = LazyLock::new(|| {
-    let board = Board(Api::start(Front::Mio));
+    let Api { node, front } = Api::start(Front::Mio);
+    let board = Board { node, address: front.addr() };
+    std::mem::forget(front);
     let mut author = Browser::default();
     author.sign_up(&board, "fuzzer");
     let key = author.post(&board, "A post", "https://example.com/");
@@ -596,7 +601,7 @@ proptest! {
     ) {
         let (board, author, key) = &*BOARD;
         // So that limits are not all that is seen.
-        board.0.node.pass(300_000);
+        board.node.pass(300_000);
         let mut browser = author.clone();
         let token = browser.open(board, "/b/post").form("/b/post").get("csrf").unwrap().to_owned();
         let pairs = fields.iter().map(|(name, value)| (*name, value.as_str()));

@@ -11,7 +11,7 @@ pub use html::Form;
 /// What serves a board: a node, or what stands in for one.
 pub trait Site {
     /// One request, redirections not followed.
-    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page;
+    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page;
 }
 
 /// An answer.
@@ -137,7 +137,7 @@ impl Browser {
         if method == "POST" {
             headers.push(("Content-Type", "application/x-www-form-urlencoded"));
         }
-        let page = site.ask(method, target, &headers, body);
+        let page = site.answer(method, target, &headers, body);
         self.keep_cookies(&page);
         page
     }

@@ -7,7 +7,7 @@ use crate::board_support::{Browser, Form, PASSWORD, Page, Site, html, key_in};
 use crate::harness::{Cluster, Node, ask, ask_with, bowline, eventually};
 
 impl Site for Node {
-    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
+    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
         let answer = ask_with(method, &self.url(target), headers, body).unwrap();
         let (status, headers) = (answer.status, answer.headers);
         Page { target: target.to_owned(), status, headers, body: answer.body }
