@@ -1,23 +1,14 @@
 //! Who asks: the browser's cookies, and what the state says about them.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
+use super::super::origin::Origin;
 use super::super::service::Service;
 use super::super::wire::{Head, Method};
 use super::cookies::{self, Cookies};
 use super::{csrf, paths};
 use crate::node::View;
 use crate::state::board::{self, LoginId, User};
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) struct Origin {
-    /// The client's address.
-    pub address: IpAddr,
-    /// Whether it is spoken to in cipher.
-    pub tls: bool,
-}
 
 /// What of a request is known without the state; kept while it waits for that.
 #[derive(Clone, Debug)]
@@ -30,8 +21,8 @@ pub(super) struct Caller {
 
 impl Caller {
     /// That of a request.
-    pub(super) fn of(_: &Service, head: &Head) -> Self {
-        let origin = Origin { address: IpAddr::V4(Ipv4Addr::LOCALHOST), tls: false };
+    pub(super) fn of(service: &Service, head: &Head) -> Self {
+        let origin = head.client(service);
         let next = paths::next_of(head.query());
         let here = match (head.method, head.query()) {
             (Method::Get | Method::Head, "") => paths::checked(head.path()).to_owned(),
