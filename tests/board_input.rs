@@ -361,7 +361,8 @@ fn forms_to_try(key: &str) -> Vec<(String, String, Vec<(&'static str, &'static s
 
 /// Whether what was typed is on the page that came back, and no password is.
 fn is_kept(page: &Page, action: &str, typed: &[(&str, &str)]) {
-    if typed.is_empty() {
+    // Who is not logged in any more has no settings, and passwords do not come back anyway.
+    if typed.is_empty() || (page.status == 401 && action == "/b/password") {
         return;
     }
     let form = page.form(action);

@@ -204,6 +204,8 @@ impl Form {
                     forms.push(Self { action, fields: Vec::new(), buttons: Vec::new() });
                     inside = true;
                 }
+                // What was typed into a form that is not there any more, to be copied.
+                "textarea" if !inside => assert!(tag.has("readonly"), "no form: {tag:?}"),
                 "input" => forms.last_mut().unwrap().fields.push((name(), value())),
                 "textarea" => {
                     // A line break right behind the tag is not part of the text.
@@ -218,7 +220,7 @@ impl Form {
                 }
                 _ => {}
             }
-            assert!(inside || !["input", "textarea", "button"].contains(&tag.name.as_str()));
+            assert!(inside || !["input", "button"].contains(&tag.name.as_str()));
         }
         for form in &forms {
             assert!(form.fields.iter().any(|(name, _)| name == "csrf"), "no token: {form:?}");
@@ -319,7 +321,7 @@ fn element(tag: &Tag, tags: &[Tag], html: &str) {
     }
     let typed = match tag.name.as_str() {
         "textarea" | "select" => true,
-        "input" => !matches!(tag.get("type"), Some("hidden" | "submit")),
+        "input" => !matches!(tag.get("type"), Some("hidden" | "submit")) && !tag.has("hidden"),
         _ => false,
     };
     if typed {
