@@ -64,10 +64,8 @@ impl Feed {
         element(&mut out, "link", &self.page);
         element(&mut out, "description", &self.description);
         let own = escaped(&self.own);
-        let _ = writeln!(
-            out,
-            "<atom:link rel=\"self\" type=\"application/rss+xml\" href=\"{own}\"/>"
-        );
+        let _ =
+            writeln!(out, "<atom:link rel=\"self\" type=\"application/rss+xml\" href=\"{own}\"/>");
         for item in &self.items {
             item.write(&mut out);
         }
@@ -170,9 +168,6 @@ mod tests {
     fn no_text_gets_out_of_its_place() {
         let nasty = "]]>\"'<!--&amp;\u{1f}\u{202e}\u{1f40d}\u{fffe}\u{85}\n";
         let text = escaped(nasty);
-        assert_eq!(
-            text,
-            "]]&gt;&quot;&#39;&lt;!--&amp;amp;\u{202e}\u{1f40d}\u{85}\n"
-        );
+        assert_eq!(text, "]]&gt;&quot;&#39;&lt;!--&amp;amp;\u{202e}\u{1f40d}\u{85}\n");
     }
 }

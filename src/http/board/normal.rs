@@ -159,7 +159,8 @@ fn unescaped(text: &str) -> String {
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
         let digits = after.get(..2).filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let Some((digits, byte)) = digits.and_then(|it| Some((it, u8::from_str_radix(it, 16).ok()?)))
+        let Some((digits, byte)) =
+            digits.and_then(|it| Some((it, u8::from_str_radix(it, 16).ok()?)))
         else {
             out.push('%');
             rest = after;
@@ -230,7 +231,10 @@ mod tests {
                     "https://example.com/?b=2&utm_campaign=x&&a=1&igshid=y#f",
                 ],
             ),
-            ("example.com/s?q=a%20b", &["http://example.com/s?q=a+b", "http://example.com/s?q=a%20b"]),
+            (
+                "example.com/s?q=a%20b",
+                &["http://example.com/s?q=a+b", "http://example.com/s?q=a%20b"],
+            ),
             (
                 "example.com/~u/%C3%A9",
                 &["http://example.com/%7eu/%c3%a9", "http://example.com/~u/\u{e9}"],

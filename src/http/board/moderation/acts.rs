@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::super::act::{self, After, Trouble};
 use super::super::form::{Errors, Form};
+use super::super::{site, typed};
 use super::super::views::layout;
 use super::super::views::parts;
 use super::super::visit::{self, Submitted};
@@ -15,7 +16,7 @@ use crate::http::service::Service;
 use crate::http::step::Step;
 use crate::http::wire::Request;
 use crate::node::{StoreError, View};
-use crate::state::board::{Refusal, TEXT_LEN_MAX, Told};
+use crate::state::board::{Refusal, Told};
 
 /// `POST /b/hide/{post}`.
 pub(in crate::http) fn hide(service: &Service, part: &str, request: &Request) -> Step {
@@ -59,13 +60,14 @@ impl Submitted for Doing {
         visitor: Visitor,
         form: Form,
     ) -> Result<Step, StoreError> {
-        let deed = self.deed(&form);
-        let length = deed.reason.chars().count();
-        if length > TEXT_LEN_MAX {
-            let mut errors = Errors::none();
-            let why = format!("A reason has at most {TEXT_LEN_MAX} characters; this has {length}.");
-            errors.say("reason", why);
-            return Ok(page(&visitor, &deed, &errors).into());
+        let mut deed = self.deed(&form);
+        match typed::reason(&deed.reason) {
+            Ok(reason) => deed.reason = reason,
+            Err(why) => {
+                let mut errors = Errors::none();
+                errors.say("reason", why);
+                return Ok(page(&visitor, &deed, &errors).into());
+            }
         }
         let Some(login) = visitor.claim else {
             let trouble = Trouble::from(Refusal::LoggedOut);
@@ -128,8 +130,9 @@ fn page(visitor: &Visitor, deed: &Deed, errors: &Errors) -> Response {
 }
 
 fn target(deed: &Deed) -> Markup {
-    match deed.what {
-        What::Hide => html! { "The post " (super::post_link(&deed.target)) },
-        What::Disable | What::Appoint => html! { "The user " (super::user_link(&deed.target)) },
-    }
+    let (what, path) = match deed.what {
+        What::Hide => ("The post ", site::post(&deed.target)),
+        What::Disable | What::Appoint => ("The user ", site::user(&deed.target)),
+    };
+    html! { (what) a href=(path) { (parts::typed(&deed.target)) } }
 }
