@@ -1,40 +1,14 @@
 //! What moderators do, and the log of it.
+//!
+//! - `deed`: something that a moderator may do, as a form and as an act; `tools`: the forms that stand on
+//!   the pages of posts and users; `acts`: what comes of them;
+//! - `log`: what was done, for everybody.
 
+mod acts;
 mod deed;
+mod log;
 mod tools;
 
+pub(in crate::http) use acts::{appoint, disable, hide};
+pub(in crate::http) use log::{log, log_json, log_rss};
 pub(in crate::http::board) use tools::{post_tools, user_tools};
-
-use super::super::reply::Problem;
-use super::super::service::{Service, Step};
-use super::super::wire::Request;
-
-/// Not there yet.
-pub(in crate::http) fn log(_: &Service, _: &str, _: &Request) -> Step {
-    Problem::new(501, "not there yet").into()
-}
-
-/// Not there yet.
-pub(in crate::http) fn log_rss(_: &Service, _: &str, _: &Request) -> Step {
-    Problem::new(501, "not there yet").into()
-}
-
-/// Not there yet.
-pub(in crate::http) fn log_json(_: &Service, _: &str, _: &Request) -> Step {
-    Problem::new(501, "not there yet").into()
-}
-
-/// Not there yet.
-pub(in crate::http) fn hide(_: &Service, _: &str, _: &Request) -> Step {
-    Problem::new(501, "not there yet").into()
-}
-
-/// Not there yet.
-pub(in crate::http) fn disable(_: &Service, _: &str, _: &Request) -> Step {
-    Problem::new(501, "not there yet").into()
-}
-
-/// Not there yet.
-pub(in crate::http) fn appoint(_: &Service, _: &str, _: &Request) -> Step {
-    Problem::new(501, "not there yet").into()
-}
