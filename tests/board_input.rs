@@ -15,12 +15,8 @@ impl Site for Api {
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let answer = self.ask_with(method, target, &lines, body);
         assert!(answer.header("X-Bowline-Index").is_some(), "{answer:?}");
-        let page = Page {
-            target: target.to_owned(),
-            status: answer.status,
-            headers: answer.headers,
-            body: answer.body,
-        };
+        let page =
+            Page { target: target.to_owned(), status: answer.status, headers: answer.headers, body: answer.body };
         looks_right(&page, method);
         page
     }
@@ -79,7 +75,7 @@ const HOSTILE: &[&str] = &[
     "]]><x>",
     "&lt;b&gt; &amp;amp; &#60;script&#62;",
     "\u{202e}drawkcab\u{202c}",
-    "\u{2066}\u{2067}\u{061c}\u{200f}marks",
+    "\u{2066}\u{2067}\u{061c}\u{200f}",
     "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467} \u{1f3f4}\u{e0067}\u{e0062}",
     "z\u{351}\u{36b}\u{343}\u{36a}\u{302}\u{36b}algo",
     "{{7*7}} ${7*7} <%= 7*7 %>",
@@ -423,8 +419,7 @@ fn a_form_that_was_refused_can_be_sent_again() {
     let api = Api::start(Front::Mio);
     let mut ann = user(&api, "ann");
     let form = ann.open(&api, "/b/post").form("/b/post");
-    let form =
-        form.with("title", "A title").with("url", "https://example.com/").with("csrf", "old");
+    let form = form.with("title", "A title").with("url", "https://example.com/").with("csrf", "old");
     let page = ann.submit(&api, &form);
     assert_eq!(page.status, 403);
     let page = ann.submit(&api, &page.form("/b/post"));
@@ -742,11 +737,8 @@ fn cookies_are_secure_behind_tls_and_only_a_proxy_is_believed() {
         let typed = [("name", &*format!("over-{proto}")), ("password", PASSWORD)];
         let page = browser.fill(&api, ("/b/signup", "/b/signup"), &typed);
         assert_eq!(page.status, 303, "{page:?}");
-        let cookies: Vec<_> = page
-            .headers
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
-            .collect();
+        let cookies: Vec<_> =
+            page.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).collect();
         assert!(cookies.len() >= 2, "the log-in and the index: {page:?}");
         for (_, cookie) in cookies {
             assert_eq!(cookie.contains("; Secure"), secure, "{cookie}");
