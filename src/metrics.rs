@@ -189,8 +189,6 @@ pub struct Metrics {
     pub password_jobs: Counter,
     /// Passwords that were not, because as many waited as may.
     pub password_refused: Counter,
-    /// Passwords that wait for a thread.
-    pub password_waiting: Gauge,
     /// Requests answered over HTTP.
     pub http_requests: HttpRequests,
     /// HTTP connections accepted.

@@ -32,6 +32,8 @@ pub(super) fn page(service: &Service, _: &str, _: &Request) -> Step {
     }
     roster(&mut page, client);
     counters(&mut page, &client.metrics);
+    let waiting = client.passwords.waiting();
+    page.one("password_waiting", "gauge", "Passwords that wait for a thread.", waiting);
     requests(&mut page, &client.metrics);
     let body = Body::Bytes(page.0.into());
     Response { content_type: FORMAT, body, ..Response::new(200) }.at(applied).into()
@@ -181,8 +183,6 @@ fn counters(page: &mut Page, metrics: &Metrics) {
         page.one(name, "counter", help, counter.get());
     }
     page.one("watches", "gauge", "Requests that wait for changes.", metrics.watches.get());
-    let waiting = metrics.password_waiting.get();
-    page.one("password_waiting", "gauge", "Passwords that wait for a thread.", waiting);
     page.family("data_bytes", "gauge", "What the data directory takes on disk.");
     for (part, gauge) in [
         ("log", &metrics.data_log_bytes),

@@ -24,6 +24,7 @@ use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
 use crate::networks::Network;
 use crate::node::{self, Ask, Client, Completion, Outcome, Phase, Status};
+use crate::passwords::Secret;
 use crate::state::kv::VALUE_LEN_DEFAULT;
 use crate::watch::Watch;
 
@@ -48,6 +49,8 @@ pub struct Options {
     pub trusted_proxies: Vec<Network>,
     /// Whether clients come by TLS whatever a proxy says, since the node's advertised URL does.
     pub advertised_tls: bool,
+    /// What an operator of this node knows; without one, nobody is.
+    pub operator_token: Option<Secret>,
 }
 
 impl Default for Options {
@@ -61,6 +64,7 @@ impl Default for Options {
             bodies_max: 256 * 1024 * 1024,
             trusted_proxies: Network::loopback(),
             advertised_tls: false,
+            operator_token: None,
         }
     }
 }

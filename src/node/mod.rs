@@ -56,4 +56,4 @@ pub use scrub_status::{ScrubEnd, ScrubReport, ScrubStatus, ScrubWake};
 pub use status::{DiskHealth, MemberStatus, Phase, Status};
 
 /// The state as readers see it; named here for those who must not name the storage.
-pub use crate::storage::{Rows, StoreError, View};
+pub use crate::storage::{OPERATOR_TOKEN, Rows, StoreError, View};

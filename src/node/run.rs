@@ -21,10 +21,11 @@ use crate::http;
 use crate::ids;
 use crate::membership::{Admission, FirstRoster, JoinEnd, Roster, join};
 use crate::metrics::Metrics;
+use crate::passwords::Secret;
 use crate::raft::MemberInfo;
 use crate::snapshot;
 use crate::state;
-use crate::storage::{DataDir, Identity, StateDir, StoreOptions, Views};
+use crate::storage::{DataDir, Identity, OperatorToken, StateDir, StoreOptions, Views};
 use crate::transport::{self, Features, Hello, Inbound, Purpose};
 use crate::watch::Watches;
 
@@ -146,6 +147,7 @@ impl<'a> Node<'a> {
             watches.clone(),
         );
         let (scrub, contact) = (Arc::clone(&client.scrub), Arc::clone(&client.contact));
+        let operator = OperatorToken::in_dir(data.path()).map_err(StartError::failed)?;
         let slow = client.start_passwords(config.password_threads).map_err(no_thread)?;
         let service = http::Service::new(
             client.clone(),
@@ -155,6 +157,7 @@ impl<'a> Node<'a> {
                 value_max: config.value_max,
                 trusted_proxies: config.trusted_proxies.clone(),
                 advertised_tls: info.http.starts_with("https:"),
+                operator_token: Some(Secret::new(operator.text)),
                 ..http::Options::default()
             },
         );
