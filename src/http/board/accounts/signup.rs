@@ -204,6 +204,7 @@ fn page(visitor: &Visitor, name: &str, errors: &Errors) -> Response {
         required: true,
         autofocus: errors.is_empty(),
         max: *board::NAME_LEN.end(),
+        ..Field::default()
     };
     let password = Field {
         name: "password",
