@@ -6,6 +6,7 @@ use crate::state::{At, Command, Reply, State};
 use crate::storage::MemoryStore;
 
 mod basics;
+mod sound;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -38,7 +39,9 @@ impl Bench {
         let (index, clock_ms) = (self.state.summary().applied + 1, self.clock_ms);
         let at = At { index, term: 1, clock_ms, wall_ms: self.wall_ms };
         let write = WriteId { session: 1, seq: index, floor: index };
-        self.state.apply_command(at, write, &command.encode()).unwrap()
+        let reply = self.state.apply_command(at, write, &command.encode()).unwrap();
+        sound::check(&self.state);
+        reply
     }
 
     fn act(&mut self, act: Act) -> Told {
