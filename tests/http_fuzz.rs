@@ -587,8 +587,23 @@ fn typed() -> impl Strategy<Value = String> {
 }
 
 const FIELDS: &[&str] = &[
-    "title", "url", "text", "parent", "comment", "reason", "on", "hidden", "disabled", "moderator",
-    "name", "password", "old", "new", "next", "again", "",
+    "title",
+    "url",
+    "text",
+    "parent",
+    "comment",
+    "reason",
+    "on",
+    "hidden",
+    "disabled",
+    "moderator",
+    "name",
+    "password",
+    "old",
+    "new",
+    "next",
+    "again",
+    "",
 ];
 
 proptest! {

@@ -268,7 +268,9 @@ pub fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                out.push(char::from(byte))
+            }
             b' ' => out.push('+'),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
@@ -308,7 +310,8 @@ fn element(tag: &Tag, tags: &[Tag], html: &str) {
     for (name, value) in &tag.attributes {
         assert!(!name.starts_with("on") && name != "style", "{tag:?} in {html}");
         if ["href", "src", "action"].contains(&name.as_str()) {
-            let leads_out = tag.name == "a" && ["http://", "https://"].iter().any(|it| value.starts_with(it));
+            let leads_out =
+                tag.name == "a" && ["http://", "https://"].iter().any(|it| value.starts_with(it));
             let own = value.starts_with('/') && !value.starts_with("//");
             let within = value.starts_with('#') || value.starts_with('?');
             assert!(own || within || leads_out, "{tag:?} in {html}");
