@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bowline::http::front::{FrontHandle, Patience, mio, tiny};
+use bowline::http::front::{self, FrontHandle, Patience};
 use bowline::http::reply::{Problem, Response};
 use bowline::http::step::Continue;
 use bowline::http::wire::{Method, Request};
@@ -50,8 +50,10 @@ fn hashing(api: &Api, front: Front) -> FrontHandle {
     let service = Service::with_table(client, Options::default(), TABLE);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     match front {
-        Front::Mio => mio::start_with(listener, service, 1, Patience::default()).unwrap(),
-        Front::Tiny => tiny::start_with(listener, service, 1, Patience::default().stop).unwrap(),
+        Front::Mio => front::mio::start_with(listener, service, 1, Patience::default()).unwrap(),
+        Front::Tiny => {
+            front::tiny::start_with(listener, service, 1, Patience::default().stop).unwrap()
+        }
     }
 }
 
