@@ -447,6 +447,49 @@ fn people_talk_in_threads(front: Front) {
 }
 
 #[test]
+fn moderators_take_comments_and_posts_away_and_say_why() {
+    let api = Api::start(Front::Mio);
+    let (mut ann, mut mod_) = (user(&api, "ann"), user(&api, "mod"));
+    let appoint = Act::Appoint { by: None, name: "mod".to_owned(), moderator: true };
+    assert_eq!(act(&api, appoint), Told::Done);
+    let key = ann.post(&api, "A post", "https://example.com/");
+    let (target, say) = (format!("/b/p/{key}"), format!("/b/comment/{key}"));
+    ann.fill(&api, (&target, &say), &[("text", "rude words")]);
+    let json = ann.open(&api, &format!("{target}.json")).json();
+    let id = json["comments"][0]["id"].as_u64().unwrap();
+    api.node.pass(board::EDIT_MS);
+
+    let remove = format!("{target}?remove={id}");
+    assert!(!ann.open(&api, &remove).body.contains("/b/uncomment/"), "it is too late for her");
+    let form = mod_.open(&api, &remove).form(&format!("/b/uncomment/{key}"));
+    let long = "y".repeat(6_000);
+    let page = mod_.submit(&api, &form.clone().with("reason", &long));
+    assert_eq!((page.status, page.error("reason").is_some()), (422, true), "{page:?}");
+    assert_eq!(page.form(&form.action).get("reason"), Some(&*long));
+    assert_eq!(mod_.submit(&api, &form.with("reason", "be kind <3")).status, 303);
+    let page = ann.open(&api, &target);
+    assert!(!page.text().contains("rude words") && page.text().contains("Removed by a moderator"));
+    let json = ann.open(&api, &format!("{target}.json")).json();
+    let gone = &json["comments"][0];
+    assert_eq!((&gone["standing"], &gone["text"]), (&"hidden".into(), &"".into()));
+    assert!(Browser::default().open(&api, "/b/log").text().contains("be kind <3"));
+
+    // What is hidden is gone for everybody but those who can show it again.
+    let hide = mod_.open(&api, &target).form(&format!("/b/hide/{key}"));
+    assert_eq!(mod_.submit(&api, &hide.with("reason", "spam").press("Hide")).status, 303);
+    for browser in [&mut ann, &mut Browser::default()] {
+        assert_eq!(browser.get(&api, &target).status, 410);
+        assert_eq!(browser.get(&api, &format!("{target}.json")).status, 410);
+    }
+    assert!(ann.open(&api, "/b/u/ann").posts().is_empty());
+    let page = mod_.open(&api, &target);
+    assert!(page.text().contains("only moderators see this page") && !page.body.contains(&say));
+    let show = page.form(&format!("/b/hide/{key}")).press("Show");
+    assert_eq!(mod_.submit(&api, &show).status, 303);
+    assert_eq!(ann.open(&api, "/b").posts(), [key]);
+}
+
+#[test]
 fn long_talks_have_pages() {
     let api = Api::start(Front::Mio);
     let key = posts(&api, 1, "Talk").remove(0);
