@@ -19,7 +19,8 @@ const SEEN: &str = "bowline_seen";
 /// What the forms of somebody who is not logged in are tied to: 16 random bytes.
 const FORM: &str = "bowline_form";
 
-/// How long a browser keeps a log-in that it does not use, in seconds.
+/// How long a browser keeps a log-in that it does not use, in seconds: as long as the state does. Each
+/// act begins that time anew, there and here.
 const LOGIN_SECONDS: u64 = crate::state::board::LOGIN_MS / 1000;
 /// How long it remembers what it has seen: by then any node has that.
 const SEEN_SECONDS: u64 = 24 * 3600;
@@ -95,6 +96,11 @@ pub(in crate::http) fn login(token: &str, tls: bool) -> String {
 /// `Set-Cookie`: it is not any more.
 pub(in crate::http) fn no_login(tls: bool) -> String {
     set(LOGIN, "", Some(0), tls)
+}
+
+/// Whether a `Set-Cookie` is one of these two.
+pub(super) fn is_login(set_cookie: &str) -> bool {
+    set_cookie.strip_prefix(LOGIN).is_some_and(|rest| rest.starts_with('='))
 }
 
 /// `Set-Cookie`: what is shown to it from now on must be the state at this index or later.
@@ -189,6 +195,9 @@ mod tests {
         assert_eq!(
             login("t", true),
             "bowline_login=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000; Secure"
+        );
+        assert!(
+            is_login(&login("t", true)) && is_login(&no_login(true)) && !is_login(&seen(1, true))
         );
         assert_eq!(no_login(false), "bowline_login=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
         assert_eq!(seen(9, false), "bowline_seen=9; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400");
