@@ -28,7 +28,7 @@ fn moderator(verb: &ModeratorVerb) -> Result<String, Error> {
     };
     let answer = ask_as_operator(args, &method)?;
     match answer.status {
-        204 => Ok(format!("{} {done}\n", args.name)),
+        200 => Ok(format!("{} {done}\n", args.name)),
         401 => Err(Error::new(format!(
             "{} is not the token of the node at {}: give the data directory of that node with --data \
              DIR, or the address of the node whose directory this is with --node URL",
@@ -111,8 +111,8 @@ mod tests {
                 return Reply::new(401, r#"{"detail":"this wants a token"}"#);
             }
             match asked.line.as_str() {
-                "PUT /api/board/moderators/ann" => Reply::new(204, ""),
-                "DELETE /api/board/moderators/ann" => Reply::new(204, ""),
+                "PUT /api/board/moderators/ann" => Reply::new(200, "{}"),
+                "DELETE /api/board/moderators/ann" => Reply::new(200, "{}"),
                 "PUT /api/board/moderators/old" => Reply::new(503, r#"{"detail":"too old"}"#),
                 "PUT /api/board/moderators/bob" => Reply::new(404, r#"{"detail":"no user"}"#),
                 line => panic!("nobody asked for {line}"),
