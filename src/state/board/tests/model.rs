@@ -54,10 +54,10 @@ fn a_step() -> impl Strategy<Value = Step> {
         2 => Just(What::Retitle),
         5 => Just(What::Delete),
         14 => Just(What::Like),
-        6 => Just(What::Comment),
+        18 => Just(What::Comment),
         3 => Just(What::RemoveComment),
         6 => Just(What::Hide),
-        4 => Just(What::Disable),
+        6 => Just(What::Disable),
         5 => Just(What::Appoint),
     ];
     let wait = prop::sample::select(vec![
