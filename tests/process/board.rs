@@ -175,6 +175,41 @@ fn all_nodes_die_at_once_and_nothing_that_was_answered_is_gone() {
 }
 
 #[test]
+fn who_is_left_alone_shows_what_there_is() {
+    let mut cluster = cluster(3);
+    let mut ann = user(&cluster.nodes[0], "ann");
+    let key = post(&mut ann, &cluster.nodes[0], "A post", "https://example.com/");
+    for node in &cluster.nodes {
+        shows(node, "/b", &[&key]);
+    }
+    cluster.nodes[1].kill();
+    cluster.nodes[2].kill();
+    let alone = &cluster.nodes[0];
+    eventually("it knows that it is alone", || match alone.is_ready() {
+        Err(_) => Ok(()),
+        Ok(()) => Err("ready"),
+    });
+    for list in ["/b", "/b/newest", "/b/top/day", "/b/u/ann"] {
+        assert_eq!(ann.open(alone, list).posts(), [key.as_str()]);
+    }
+    assert_eq!(ann.name(alone).as_deref(), Some("ann"));
+    assert_eq!(alone.follow(&key).as_deref(), Some("https://example.com/"));
+    let typed = [("title", "Not now"), ("url", "https://example.com/later")];
+    let page = ann.fill(alone, ("/b/post", "/b/post"), &typed);
+    assert_eq!(page.status, 503, "{page:?}");
+    assert_eq!(page.form("/b/post").get("title"), Some("Not now"));
+    // What came back is taken as it is when the others are back.
+    cluster.nodes[1].restart();
+    cluster.nodes[2].restart();
+    cluster.settled(3);
+    let page = send(&mut ann, &cluster.nodes[1], &page.form("/b/post"));
+    let later = key_in(page.location());
+    for node in &cluster.nodes {
+        shows(node, "/b/newest", &[&later, &key]);
+    }
+}
+
+#[test]
 fn a_user_likes_a_post_once_however_often_and_wherever_it_is_clicked() {
     let cluster = cluster(3);
     let users: Vec<Browser> =
@@ -286,7 +321,7 @@ fn an_operator_makes_the_first_moderator() {
     let output = moderator(b, &["add", "Ann"]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(moderator(b, &["add", "ann"]).status.success(), "it is so already");
-    // Not with another node's token, nor with none.
+    // Not with another node's token, and not with none.
     let mut command = bowline();
     command.args(["board", "moderator", "add", "bob", "--node", &b.http, "--data"]).arg(&c.data);
     let output = command.output().unwrap();
@@ -317,6 +352,9 @@ fn an_operator_makes_the_first_moderator() {
         let log = Browser::default().open(node, "/b/log").text();
         assert!(log.contains("nothing but advertising") && log.contains("ann"), "{log}");
     }
+    let listed =
+        bowline().args(["board", "moderator", "list", "--node", &c.http]).output().unwrap();
+    assert_eq!(text(&listed), "ann\n");
     let output = moderator(b, &["remove", "ann"]);
     assert!(output.status.success(), "{}", text(&output));
     eventually("the node knows", || {
