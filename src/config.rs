@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::networks::Network;
+
 /// Which HTTP front answers clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
@@ -46,6 +48,10 @@ pub struct NodeConfig {
     pub watches_max: usize,
     /// The pace of the protocol.
     pub timing: Timing,
+    /// Threads that hash passwords.
+    pub password_threads: usize,
+    /// Proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<Network>,
     /// What the node may take of its disk, and what it expects of it.
     pub disk: DiskConfig,
 }
@@ -114,6 +120,8 @@ impl Default for NodeConfig {
             value_max: 512 << 10,
             watches_max: 10_000,
             timing: Timing::LAN,
+            password_threads: 1,
+            trusted_proxies: Network::loopback(),
             disk: DiskConfig::default(),
         }
     }

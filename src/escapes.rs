@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_decode_str, percent_encode,
+};
 
 /// What is escaped in a part of a path.
 const IN_PART: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -14,6 +16,12 @@ const IN_DOTS: AsciiSet = IN_PART.add(b'.');
 #[must_use]
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     percent_decode_str(text).into()
+}
+
+/// The same, of a text in any encoding.
+#[must_use]
+pub fn decode_bytes(text: &[u8]) -> Cow<'_, [u8]> {
+    percent_decode(text).into()
 }
 
 /// Whether each percent sign begins an escape.

@@ -89,9 +89,9 @@ impl HttpRequests {
     /// Routes that can be told apart.
     pub const ROUTES_MAX: usize = 128;
     /// Statuses that can be told apart, ascending; all others are counted as the last one.
-    pub const STATUSES: [u16; 26] = [
-        200, 201, 202, 204, 301, 304, 307, 400, 404, 405, 408, 409, 410, 412, 413, 414, 417, 422,
-        429, 431, 501, 503, 504, 505, 507, 500,
+    pub const STATUSES: [u16; 29] = [
+        200, 201, 202, 204, 301, 303, 304, 307, 400, 401, 403, 404, 405, 408, 409, 410, 412, 413,
+        414, 417, 422, 429, 431, 501, 503, 504, 505, 507, 500,
     ];
 
     /// Counts one answer of a route, by the route's number.
@@ -185,6 +185,10 @@ pub struct Metrics {
     pub watch_wakeups: Counter,
     /// Requests that could not wait because too many did.
     pub watches_refused: Counter,
+    /// Passwords hashed or checked.
+    pub password_jobs: Counter,
+    /// Passwords that were not, because as many waited as may.
+    pub password_refused: Counter,
     /// Requests answered over HTTP.
     pub http_requests: HttpRequests,
     /// HTTP connections accepted.

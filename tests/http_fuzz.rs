@@ -4,6 +4,7 @@
 //! nothing.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod board_support;
 mod http_support;
 
 use std::fmt;
@@ -12,9 +13,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use board_support::{Browser, Page, Site, html};
 use bowline::http::ROUTES;
 use bowline::metrics::HttpRequests;
-use http_support::{Api, Front};
+use http_support::{Api, Front, Node};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -120,14 +122,26 @@ fn check(method: &str, target: &str, raw: &Raw) {
         assert!(!raw.text().trim().is_empty(), "it says nothing: {said}");
         // Who asked for it (`?forward=refuse`) is told where the leader is, in a form of its own.
         let elsewhere = raw.status == 409 && raw.text().contains("\"leaderId\"");
-        if !consul && !elsewhere {
+        if is_page(target) {
+            assert_eq!(kind, "text/html; charset=utf-8", "{said}");
+        } else if !consul && !elsewhere {
             assert_eq!(kind, "application/problem+json", "{said}");
         }
+    }
+    if kind.starts_with("text/html") {
+        html::sound(&raw.text());
     }
     if kind.ends_with("json") && !raw.body.is_empty() {
         assert!(raw.json().is_some(), "{said}");
     }
     assert!(!raw.text().contains("panick"), "{said}");
+}
+
+/// Whether people look at what is there.
+fn is_page(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    let ours = path == "/b" || path.starts_with("/b/");
+    ours && ![".rss", ".json", ".css", ".svg"].iter().any(|end| path.ends_with(end))
 }
 
 /// A path of a route, with something in the place of its variable part.
@@ -148,8 +162,29 @@ fn part() -> impl Strategy<Value = String> {
         1 => Just(format!("long/{}", "k".repeat(1100))),
         1 => "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         1 => "%[0-9a-zA-Z%]{0,3}",
+        2 => prop::sample::select(OF_THE_BOARD).prop_map(str::to_owned),
     ]
 }
+
+const OF_THE_BOARD: &[&str] = &[
+    "newest",
+    "newest.rss",
+    "newest.json",
+    "hot.rss",
+    "top",
+    "week",
+    "day.json",
+    "century.rss",
+    "fuzzer",
+    "Fuzzer.json",
+    "fuzzer.rss.json",
+    ".rss",
+    "example.com",
+    "www.example.com.rss",
+    "%3Cscript%3E",
+    "%3Cscript%3E.rss",
+    "..%2f..",
+];
 
 const KEYS: &[&str] = &[
     "",
@@ -230,6 +265,19 @@ const PARAMETERS: &[&str] = &[
     "forward=refuse",
     "node=n1",
     "wan",
+    "after=",
+    "after=AAAA",
+    "after=%ff",
+    "after=!",
+    "reply=1",
+    "reply=x",
+    "reply=99999999999999999999",
+    "again",
+    "url=javascript:alert(1)",
+    "url=%22%3E%3Cscript%3E",
+    "title=%3C%2Ftitle%3E%3Cscript%3E",
+    "next=//evil.example",
+    "next=/b/newest",
     "%",
     "=",
     "%ff=%ff",
@@ -258,6 +306,13 @@ const HEADERS: &[&str] = &[
     "X-Bowline-Flags: 3\r\n",
     "X-Consul-Token: t\r\n",
     "Last-Event-ID: 7\r\n",
+    "Cookie: bowline_login=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n",
+    "Cookie: bowline_seen=3; bowline_form=AAAAAAAAAAAAAAAAAAAAAA\r\n",
+    "Cookie: bowline_seen=99999999999\r\n",
+    "Cookie: =; ;bowline_login; bowline_login=\"\r\n",
+    "X-Forwarded-For: 192.0.2.1, unknown\r\nX-Forwarded-Proto: https\r\n",
+    "Content-Type: application/x-www-form-urlencoded\r\n",
+    "Content-Type: multipart/form-data; boundary=x\r\n",
 ];
 
 fn body() -> impl Strategy<Value = Vec<u8>> {
@@ -452,6 +507,118 @@ fn deep_bodies_are_refused() {
         for target in ["/v1/txn", "/v1/session/create"] {
             let raw = ask(*API, "PUT", target, "", body.as_bytes());
             assert!([400, 413].contains(&raw.status), "{target}: {raw:?}");
+        }
+    }
+}
+
+/// What serves the board to somebody who is logged in.
+struct Board {
+    node: Node,
+    address: SocketAddr,
+}
+
+impl Site for Board {
+    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
+        let lines: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let raw = ask(self.address, method, target, &lines, body.as_bytes());
+        check(method, target, &raw);
+        let fields = raw.head.split("\r\n").filter_map(|line| line.split_once(": "));
+        let headers = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let body = raw.text().into_owned();
+        Page { target: target.to_owned(), status: raw.status, headers, body }
+    }
+}
+
+/// A board with a post on it, its author, and the post's key.
+static BOARD: LazyLock<(Board, Browser, String)> = LazyLock::new(|| {
+    let Api { node, front } = Api::start(Front::Mio);
+    let board = Board { node, address: front.addr() };
+    std::mem::forget(front);
+    let mut author = Browser::default();
+    author.sign_up(&board, "fuzzer");
+    let key = author.post(&board, "A post", "https://example.com/");
+    (board, author, key)
+});
+
+/// The paths that take forms, and with which something can be done to the post.
+const ACTIONS: &[&str] = &[
+    "/b/post",
+    "/b/edit/KEY",
+    "/b/like/KEY",
+    "/b/like/other",
+    "/b/comment/KEY",
+    "/b/comment/other",
+    "/b/uncomment/KEY",
+    "/b/hide/KEY",
+    "/b/disable/fuzzer",
+    "/b/appoint/fuzzer",
+    "/b/appoint/nobody",
+    "/b/signup",
+    "/b/login",
+    "/b/password",
+];
+
+/// What stands in a field.
+fn typed() -> impl Strategy<Value = String> {
+    let odd = [
+        "",
+        "0",
+        "1",
+        "-1",
+        "18446744073709551616",
+        "https://example.com/",
+        "https://example.com/\u{e9}?utm_source=x#y",
+        "javascript:alert(1)",
+        "//evil.example",
+        "/b/newest",
+        "fuzzer",
+        "</textarea><script>alert(1)</script>",
+        "\"><b>",
+        "\u{202e}\u{0}\u{fffe}",
+        "\r\n\r\n",
+    ];
+    prop_oneof![
+        4 => prop::sample::select(odd.to_vec()).prop_map(str::to_owned),
+        2 => ".{0,40}",
+        1 => ".{140,160}",
+        1 => Just("x".repeat(5_001)),
+    ]
+}
+
+const FIELDS: &[&str] = &[
+    "title", "url", "text", "parent", "comment", "reason", "on", "hidden", "disabled", "moderator",
+    "name", "password", "old", "new", "next", "again", "",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_form_is_done_or_given_back(
+        action in prop::sample::select(ACTIONS),
+        fields in prop::collection::vec((prop::sample::select(FIELDS), typed()), 0..5),
+    ) {
+        let (board, author, key) = &*BOARD;
+        // So that limits are not all that is seen.
+        board.node.pass(300_000);
+        let mut browser = author.clone();
+        let token = browser.open(board, "/b/post").form("/b/post").get("csrf").unwrap().to_owned();
+        let pairs = fields.iter().map(|(name, value)| (*name, value.as_str()));
+        let pairs = pairs.chain([("csrf", token.as_str())]);
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| format!("{}={}", html::encoded(name), html::encoded(value)))
+            .collect();
+        let target = action.replace("KEY", key);
+        let page = browser.ask(board, "POST", &target, &pairs.join("&"));
+        let answered = [303, 400, 401, 403, 404, 409, 410, 422, 429].contains(&page.status);
+        prop_assert!(answered, "{target} {fields:?}: {page:?}");
+        if page.status == 303 {
+            prop_assert!(page.location().starts_with("/b"), "{page:?}");
+        }
+        let lists = ["/b", "/b/newest.rss", "/b/newest.json", "/b/log", &format!("/b/p/{key}")];
+        for target in lists {
+            prop_assert_eq!(browser.get(board, target).status, 200, "{} {:?}", target, fields);
         }
     }
 }

@@ -11,6 +11,8 @@ use super::disk::DiskArgs;
 use super::kv::KvVerb;
 use super::units::{self, Address, DurationRange};
 use crate::config::VALUE_MAX;
+use crate::networks::Network;
+use crate::state::board::NAME_LEN;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,6 +136,17 @@ pub struct NodeArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub watches_max: u32,
 
+    /// Threads that hash passwords; what is more than they can do is told to come back (503)
+    /// [default: 1, or 2 with more than two cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub password_threads: Option<u16>,
+
+    /// Proxies that are believed about their clients (X-Forwarded-For, X-Forwarded-Proto); given,
+    /// it replaces the default
+    #[arg(long = "trusted-proxy", value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    #[arg(default_value = "127.0.0.0/8,::1")]
+    pub trusted_proxies: Vec<Network>,
+
     /// Set of times for a kind of network: lan is 50ms and 250ms-500ms, wan is 200ms and 1s-2s
     #[arg(long, value_enum, default_value_t = Timing::Lan)]
     pub timing: Timing,
@@ -229,6 +242,17 @@ fn node_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A name that an account of the board may have; so it needs no escapes in a path.
+fn user_name(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let (min, max) = (NAME_LEN.start(), NAME_LEN.end());
+    if plain && NAME_LEN.contains(&text.len()) {
+        Ok(text.to_string())
+    } else {
+        Err(format!("names have {min} to {max} letters, digits, hyphens and underscores"))
+    }
+}
+
 /// What the program can do besides running a node.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Verb {
@@ -250,6 +274,9 @@ pub enum Verb {
     /// Save the whole state into a file, look into one, or restore one
     #[command(subcommand)]
     Backup(BackupVerb),
+    /// The link board: make the first moderator
+    #[command(subcommand)]
+    Board(BoardVerb),
     /// Hand leadership to another node
     Transfer(TransferArgs),
     /// Take a node out of the cluster for good
@@ -392,6 +419,37 @@ pub struct BackupRestoreArgs {
     pub node: NodeUrls,
 }
 
+/// What operators can do to the link board.
+#[derive(Subcommand, Clone, Debug)]
+pub enum BoardVerb {
+    /// Make users of the board moderators, or take that back
+    #[command(subcommand)]
+    Moderator(ModeratorVerb),
+}
+
+/// What can be done about moderators.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ModeratorVerb {
+    /// Make a user a moderator, who can make others
+    Add(ModeratorArgs),
+    /// Make a user a moderator no longer
+    Remove(ModeratorArgs),
+}
+
+/// Arguments of `board moderator add` and `board moderator remove`.
+#[derive(Args, Clone, Debug)]
+pub struct ModeratorArgs {
+    /// The user's name on the board
+    #[arg(value_parser = user_name)]
+    pub name: String,
+    /// Data directory of the node that is asked: the token in it shows that you are its operator
+    #[arg(long, value_name = "DIR", default_value = "./bowline-data")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
 /// Arguments of `transfer`.
 #[derive(Args, Clone, Debug)]
 pub struct TransferArgs {
@@ -480,6 +538,17 @@ mod tests {
     }
 
     #[test]
+    fn this_machine_is_a_trusted_proxy_unless_others_are_named() {
+        let trusted = |line: &str| {
+            let networks = node(line).unwrap().trusted_proxies;
+            networks.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(node("").unwrap().trusted_proxies, Network::loopback());
+        let line = "--trusted-proxy 10.0.0.0/8,::1 --trusted-proxy 192.0.2.7";
+        assert_eq!(trusted(line), ["10.0.0.0/8", "::1", "192.0.2.7"]);
+    }
+
+    #[test]
     fn short_election_timeouts_bring_short_heartbeats() {
         let pace = node("--election-timeout 0.5-1ms").unwrap().pace();
         assert_eq!(pace.heartbeat, Duration::from_micros(100));
@@ -505,6 +574,12 @@ mod tests {
             ("get k --node ftp://a", "--node"),
             ("get k --node https://a", "plain HTTP"),
             ("import f --concurrency 0", "--concurrency"),
+            ("--password-threads 0", "--password-threads"),
+            ("--password-threads 17", "--password-threads"),
+            ("--trusted-proxy proxy.example", "10.0.0.0/8"),
+            ("--trusted-proxy 10.0.0.0/33", "32 bits"),
+            ("board moderator add a/b", "hyphens"),
+            ("board moderator list", "list"),
             ("fly", "fly"),
         ] {
             let message = refused(line);

@@ -95,7 +95,10 @@ impl Client {
     }
 
     /// The same with more header fields.
-    fn ask_node_with(
+    ///
+    /// # Errors
+    /// As [`Client::ask_node`].
+    pub(super) fn ask_node_with(
         &self,
         node: usize,
         method: &Method,

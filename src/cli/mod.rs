@@ -6,6 +6,7 @@
 
 mod args;
 mod backup;
+mod board;
 mod client;
 mod demo;
 mod disk;
@@ -70,6 +71,7 @@ pub fn run(verb: &Verb) -> ExitCode {
         Verb::Import(args) => import::run(args),
         Verb::Scrub(args) => scrub::run(args),
         Verb::Backup(verb) => backup::run(verb),
+        Verb::Board(verb) => board::run(verb),
         Verb::Transfer(args) => operator::transfer(args),
         Verb::Remove(args) => operator::remove(args),
         Verb::Leave(args) => operator::leave(args),

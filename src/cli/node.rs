@@ -109,6 +109,8 @@ fn node_config(args: &NodeArgs) -> NodeConfig {
         request_timeout: args.request_timeout,
         value_max: args.kv_value_max,
         watches_max: usize::try_from(args.watches_max).expect("usize has at least 32 bits"),
+        password_threads: args.password_threads.map_or_else(default_password_threads, usize::from),
+        trusted_proxies: args.trusted_proxies.clone(),
         disk: args.disk.config(pace.election_timeout.max).expect("checked with the command line"),
         timing: Timing {
             heartbeat: pace.heartbeat,
@@ -121,4 +123,9 @@ fn node_config(args: &NodeArgs) -> NodeConfig {
 /// One event loop per core, at most four: beyond that the raft thread is the limit.
 fn default_http_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 4)
+}
+
+/// Threads that hash passwords: one takes half of a machine with two cores when there is a crowd.
+fn default_password_threads() -> usize {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 2) { 2 } else { 1 }
 }

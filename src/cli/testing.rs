@@ -10,6 +10,8 @@ use socket2::{Domain, Socket, Type};
 pub(super) struct Asked {
     /// `PUT /path?query`
     pub(super) line: String,
+    /// The header fields, a line each.
+    pub(super) head: String,
     pub(super) body: Vec<u8>,
 }
 
@@ -91,5 +93,5 @@ fn read(input: &mut impl BufRead) -> Option<Asked> {
     let mut body = vec![0; len.unwrap_or(0)];
     input.read_exact(&mut body).ok()?;
     let line = lines[0].trim_end_matches(" HTTP/1.1").to_string();
-    Some(Asked { line, body })
+    Some(Asked { line, head: lines[1..].join("\n"), body })
 }

@@ -41,7 +41,7 @@ pub(super) fn created(service: &Service, completion: Completion) -> Step {
         Outcome::Failed(failure) => {
             Problem::failure(failure).with_leader(service.leader_url()).into()
         }
-        Outcome::Readable | Outcome::Done | Outcome::Changed => {
+        Outcome::Readable | Outcome::Done | Outcome::Password(_) | Outcome::Changed => {
             unreachable!("only a link's creation is parked with this continuation")
         }
     };

@@ -18,6 +18,7 @@ mod kv;
 mod links;
 mod once;
 mod openapi;
+pub mod origin;
 mod prometheus;
 mod query;
 mod read;

@@ -32,6 +32,8 @@ pub(super) fn page(service: &Service, _: &str, _: &Request) -> Step {
     }
     roster(&mut page, client);
     counters(&mut page, &client.metrics);
+    let waiting = client.passwords.waiting();
+    page.one("password_waiting", "gauge", "Passwords that wait for a thread.", waiting);
     requests(&mut page, &client.metrics);
     let body = Body::Bytes(page.0.into());
     Response { content_type: FORMAT, body, ..Response::new(200) }.at(applied).into()
@@ -168,6 +170,12 @@ fn counters(page: &mut Page, metrics: &Metrics) {
             "watches_refused_total",
             "Requests that could not wait because too many did.",
             &metrics.watches_refused,
+        ),
+        ("password_jobs_total", "Passwords hashed or checked.", &metrics.password_jobs),
+        (
+            "password_refused_total",
+            "Passwords that were not, because as many waited as may.",
+            &metrics.password_refused,
         ),
         ("http_timeouts_total", "Connections closed for slowness.", &metrics.http_timeouts),
         ("http_shed_total", "Idle connections closed for room.", &metrics.http_shed),

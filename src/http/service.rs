@@ -19,15 +19,17 @@ pub use super::step::{Resume, Step, Woken};
 use super::upload::Receiving;
 use super::wire::{Framing, Head, Limits, Request, WireError};
 use super::work::{Work, Worked};
-use super::{consul, links};
+use super::{board, consul, links};
 use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
+use crate::networks::Network;
 use crate::node::{self, Ask, Client, Completion, Outcome, Phase, Status};
+use crate::passwords::Secret;
 use crate::state::kv::VALUE_LEN_DEFAULT;
 use crate::watch::Watch;
 
 /// What the handlers may take their time for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How long a request may wait for its answer.
     pub request_timeout: Duration,
@@ -43,6 +45,12 @@ pub struct Options {
     /// Bytes that bodies may take up in memory while they arrive, over all connections; beyond it the
     /// answer is 503.
     pub bodies_max: usize,
+    /// Proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether clients come by TLS whatever a proxy says, since the node's advertised URL does.
+    pub advertised_tls: bool,
+    /// What an operator of this node knows; without one, nobody is.
+    pub operator_token: Option<Secret>,
 }
 
 impl Default for Options {
@@ -54,6 +62,9 @@ impl Default for Options {
             value_max: VALUE_LEN_DEFAULT,
             streams_max: 64,
             bodies_max: 256 * 1024 * 1024,
+            trusted_proxies: Network::loopback(),
+            advertised_tls: false,
+            operator_token: None,
         }
     }
 }
@@ -120,7 +131,7 @@ impl Service {
                 (number, self.dispatch(&self.table[number], part, request))
             }
             Found::WrongMethod => (UNMATCHED, self.wrong_method(request)),
-            Found::Nothing => (UNMATCHED, not_found(request)),
+            Found::Nothing => (UNMATCHED, self.not_found(request)),
         };
         self.finish(number, step)
     }
@@ -137,7 +148,7 @@ impl Service {
             unreachable!("the table has said that its body comes in pieces")
         };
         let begun = match lacks(needs, &self.client.status()) {
-            Some(why) => Err(refusal(head, 503, &why)),
+            Some(why) => Err(self.refusal(head, 503, &why)),
             None => begin(self, part, head),
         };
         match begun {
@@ -188,12 +199,12 @@ impl Service {
         };
         let takes_value = self.table.get(route).is_some_and(|it| it.takes == Takes::Value);
         let response = match error {
-            WireError::BodyTooLarge(max) if takes_value => refusal(
+            WireError::BodyTooLarge(max) if takes_value => self.refusal(
                 head,
                 413,
                 &format!("the value is longer than {max} bytes, the limit set by --kv-value-max"),
             ),
-            error => refusal(head, error.status(), &error.to_string()),
+            error => self.refusal(head, error.status(), &error.to_string()),
         };
         self.counted(route, response)
     }
@@ -240,7 +251,7 @@ impl Service {
 
     fn dispatch(&self, route: &Route, part: &str, request: &Request) -> Step {
         if let Some(why) = lacks(route.needs, &self.client.status()) {
-            return refusal(request, 503, &why).into();
+            return self.refusal_of(request, 503, &why).into();
         }
         match route.handler {
             Handler::Whole(handler) => handler(self, part, request),
@@ -259,9 +270,37 @@ impl Service {
         let response = if is_consul(path) {
             Response::text(405, format!("{detail}\n"))
         } else {
-            Problem::new(405, detail).into()
+            self.refusal_of(request, 405, &detail)
         };
         response.text_header("Allow", allow(self.table, path)).into()
+    }
+
+    fn not_found(&self, request: &Request) -> Step {
+        let detail = "there is nothing under this path; GET / shows what there is";
+        if is_consul(request.path()) {
+            Response::text(404, format!("{detail}\n")).with("Cache-Control", "no-store").into()
+        } else {
+            self.refusal_of(request, 404, detail).into()
+        }
+    }
+
+    /// A refusal in the form that the path's clients expect.
+    fn refusal(&self, head: &Head, status: u16, why: &str) -> Response {
+        if is_consul(head.path()) {
+            consul::refusal(status, why)
+        } else if board::is_page(head) {
+            board::refusal(self, head, &[], status, why)
+        } else {
+            problem(status, why)
+        }
+    }
+
+    /// The same of a request that is there as a whole, in which somebody may have typed something.
+    fn refusal_of(&self, request: &Request, status: u16, why: &str) -> Response {
+        if board::is_page(request) {
+            return board::refusal(self, request, &request.body, status, why);
+        }
+        self.refusal(request, status, why)
     }
 
     pub(super) fn finish(&self, number: usize, step: Step) -> Step {
@@ -333,20 +372,6 @@ pub(super) fn state_lost(status: &Status) -> Option<String> {
 /// Whether a path is Consul's, whose clients expect errors in plain text.
 fn is_consul(path: &str) -> bool {
     path.starts_with("/v1/")
-}
-
-fn not_found(request: &Request) -> Step {
-    let detail = "there is nothing under this path; GET / shows what there is";
-    if is_consul(request.path()) {
-        Response::text(404, format!("{detail}\n")).with("Cache-Control", "no-store").into()
-    } else {
-        Problem::new(404, detail).into()
-    }
-}
-
-/// A refusal in the form that the path's clients expect.
-fn refusal(head: &Head, status: u16, why: &str) -> Response {
-    if is_consul(head.path()) { consul::refusal(status, why) } else { problem(status, why) }
 }
 
 fn problem(status: u16, why: &str) -> Response {

@@ -126,7 +126,8 @@ impl Node<'_> {
             self.announce(id, &configuration);
             wires.gossip.0.send(GossipCommand::Contacts(configuration)).ok();
         }
-        let mut threads = vec![gossip];
+        let mut threads = self.slow;
+        threads.push(gossip);
         for thread in
             [raft, restore, Ok(snapshot), scrub, apply, log, log_read, Ok(self.transport_thread)]
         {
@@ -140,6 +141,7 @@ impl Node<'_> {
             transport: self.transport,
             snapshots,
             scrub: (self.scrub, interrupt),
+            passwords: self.client.passwords,
             restores: self.client.restores,
             stopper,
             _space: space,
@@ -332,7 +334,7 @@ impl Node<'_> {
     }
 }
 
-fn no_thread(error: io::Error) -> StartError {
+pub(super) fn no_thread(error: io::Error) -> StartError {
     StartError::Failed(format!("the system gives no thread: {error}"))
 }
 

@@ -3,8 +3,10 @@
 //! A front parks its request under a [`Ticket`] and submits an [`Ask`]; the answer comes as a
 //! [`Completion`] through the sink that the ticket names, many at a time with one wake-up.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,10 +15,11 @@ use parking_lot::RwLock;
 
 use super::restore::{Finish, Restores};
 use super::{LeaderContact, ScrubStatus, Status};
-use crate::error::Failure;
+use crate::error::{Failure, Reason};
 use crate::ids::Ticket;
 use crate::membership::Roster;
 use crate::metrics::Metrics;
+use crate::passwords::{self, Job, Passwords};
 use crate::state::Reply;
 use crate::storage::{View, Views};
 use crate::watch::{Wake, Watches};
@@ -37,6 +40,9 @@ pub enum Ask {
     /// Restore the backup that was handed in, all of it; goes to the thread `restore`, and is answered
     /// with [`Outcome::Done`] whatever became of it: see [`Upload::finish`](super::Upload::finish).
     Restore(Finish),
+    /// Hash or check a password; goes to the threads `slow-n`, and is answered with
+    /// [`Outcome::Password`]. When as many wait as may, this is not taken ([`Busy`]).
+    Password(Job),
 }
 
 /// A question to the raft thread.
@@ -59,6 +65,8 @@ pub enum Outcome {
     Readable,
     /// It was done (transfers, removals).
     Done,
+    /// The password was hashed or checked.
+    Password(passwords::Done),
     /// Rows have changed that a [`Watch`](crate::watch::Watch) is about. No answer to a request, but to
     /// its arming.
     Changed,
@@ -137,6 +145,8 @@ pub struct Client {
     pub scrub: Arc<ScrubStatus>,
     /// Where backups are handed in.
     pub restores: Restores,
+    /// Who hashes passwords; refuses to until it is [started](Self::start_passwords).
+    pub passwords: Passwords,
     /// Who waits for rows to change.
     pub watches: Watches,
     /// When the leader was last heard.
@@ -161,13 +171,14 @@ impl Client {
     ) -> Self {
         let next_ticket = Arc::new(AtomicU64::new(1));
         let (scrub, contact) = (Arc::default(), Arc::default());
-        let restores = Restores::default();
+        let (restores, passwords) = (Restores::default(), Passwords::default());
         Self {
             completions,
             metrics,
             roster,
             scrub,
             restores,
+            passwords,
             watches,
             contact,
             requests,
@@ -183,15 +194,34 @@ impl Client {
         Ticket { sink, id: self.next_ticket.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Puts a request into the raft thread's queue, without waiting.
+    /// Starts the threads that hash passwords; see [`Passwords::start`].
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start_passwords(&self, threads: usize) -> io::Result<Vec<JoinHandle<()>>> {
+        // Only these, since a handle on the pool in its own threads would keep them for ever.
+        let (completions, views) = (self.completions.clone(), self.views.clone());
+        let answer = move |ticket, done: Option<passwords::Done>| {
+            let late = || Outcome::Failed(Failure::not_applied(Reason::Busy));
+            let outcome = done.map_or_else(late, Outcome::Password);
+            let index = views.look(|view| view.applied());
+            completions.deliver(vec![Completion { ticket, index, outcome }]);
+        };
+        self.passwords.start(threads, Arc::clone(&self.metrics), answer)
+    }
+
+    /// Puts a request into the queue of whom it is for, mostly the raft thread's, without waiting.
     ///
     /// # Errors
     /// [`Busy`] when the queue is full or the node is stopping: nothing was asked.
     pub fn submit(&self, request: Request) -> Result<(), Busy> {
-        if let Ask::Restore(finish) = &request.ask {
-            return finish.send(request.ticket, request.deadline).then_some(()).ok_or(Busy);
-        }
-        self.requests.try_send(request).map_err(|error| match error {
+        let Request { ticket, deadline, ask } = request;
+        let ask = match ask {
+            Ask::Restore(finish) => return taken(finish.send(ticket, deadline)),
+            Ask::Password(job) => return taken(self.passwords.submit(ticket, deadline, job)),
+            ask => ask,
+        };
+        self.requests.try_send(Request { ticket, deadline, ask }).map_err(|error| match error {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => {
                 self.metrics.proposals_refused.inc();
                 Busy
@@ -223,4 +253,8 @@ impl Client {
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status.read())
     }
+}
+
+fn taken(taken: bool) -> Result<(), Busy> {
+    if taken { Ok(()) } else { Err(Busy) }
 }

@@ -252,7 +252,9 @@ impl Driver {
             Ask::Applied(index) => crate::replica::Request::Applied(index),
             Ask::Transfer(to) => crate::replica::Request::Admin(AdminRequest::Transfer(to)),
             Ask::Remove(node) => crate::replica::Request::Admin(AdminRequest::Remove(node)),
-            Ask::Restore(_) => unreachable!("the client hands it to the thread `restore`"),
+            Ask::Restore(_) | Ask::Password(_) => {
+                unreachable!("the client hands it to the threads that do that")
+            }
         };
         let deadline = self.clock.micros(request.deadline);
         self.replica.on_request(self.clock.now(), request.ticket, deadline, ask);

@@ -12,6 +12,7 @@
 //! | `restore` | a backup that arrives | `restore` |
 //! | `scrub` | nothing; reads the state on disk now and then | `scrub` |
 //! | `space` | the reserve of the disk | `space` |
+//! | `slow-n` | nothing; hash passwords | `crate::passwords` |
 //! | `http-n` | client connections | `crate::http` |
 
 mod applied;
@@ -55,4 +56,4 @@ pub use scrub_status::{ScrubEnd, ScrubReport, ScrubStatus, ScrubWake};
 pub use status::{DiskHealth, MemberStatus, Phase, Status};
 
 /// The state as readers see it; named here for those who must not name the storage.
-pub use crate::storage::{Rows, StoreError, View};
+pub use crate::storage::{OPERATOR_TOKEN, Rows, StoreError, View};

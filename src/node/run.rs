@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
 
+use super::assemble::no_thread;
 use super::banner::Banner;
 use super::boot::{self, Beginning, StartError};
 use super::driver::End;
@@ -20,10 +21,11 @@ use crate::http;
 use crate::ids;
 use crate::membership::{Admission, FirstRoster, JoinEnd, Roster, join};
 use crate::metrics::Metrics;
+use crate::passwords::Secret;
 use crate::raft::MemberInfo;
 use crate::snapshot;
 use crate::state;
-use crate::storage::{DataDir, Identity, StateDir, StoreOptions, Views};
+use crate::storage::{DataDir, Identity, OperatorToken, StateDir, StoreOptions, Views};
 use crate::transport::{self, Features, Hello, Inbound, Purpose};
 use crate::watch::Watches;
 
@@ -101,6 +103,8 @@ pub(super) struct Node<'a> {
     pub(super) states_inbox: Receiver<Inbound>,
     pub(super) guests: Receiver<Inbound>,
     pub(super) front: http::front::FrontHandle,
+    /// Those that hash passwords.
+    pub(super) slow: Vec<JoinHandle<()>>,
     pub(super) transport: transport::Handle,
     pub(super) transport_thread: JoinHandle<()>,
     pub(super) end: (Sender<End>, Receiver<End>),
@@ -143,12 +147,17 @@ impl<'a> Node<'a> {
             watches.clone(),
         );
         let (scrub, contact) = (Arc::clone(&client.scrub), Arc::clone(&client.contact));
+        let operator = OperatorToken::in_dir(data.path()).map_err(StartError::failed)?;
+        let slow = client.start_passwords(config.password_threads).map_err(no_thread)?;
         let service = http::Service::new(
             client.clone(),
             http::Options {
                 request_timeout: config.request_timeout,
                 miss_timeout: config.timing.election_max,
                 value_max: config.value_max,
+                trusted_proxies: config.trusted_proxies.clone(),
+                advertised_tls: info.http.starts_with("https:"),
+                operator_token: Some(Secret::new(operator.text)),
                 ..http::Options::default()
             },
         );
@@ -201,6 +210,7 @@ impl<'a> Node<'a> {
             states_inbox,
             guests,
             front,
+            slow,
             transport,
             transport_thread,
             end: bounded(4),

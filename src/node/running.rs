@@ -18,6 +18,7 @@ use super::states::Stopper;
 use crate::http;
 use crate::lines;
 use crate::membership::GossipCommand;
+use crate::passwords::Passwords;
 use crate::snapshot;
 use crate::storage::DataDir;
 use crate::threads;
@@ -52,6 +53,8 @@ pub(super) struct Running {
     pub snapshots: snapshot::Handle,
     /// The scrub, and what interrupts it.
     pub scrub: (Arc<ScrubStatus>, Arc<AtomicBool>),
+    /// The threads `slow-n`.
+    pub passwords: Passwords,
     /// The thread `restore`.
     pub restores: Restores,
     /// Ends a checkpoint that waits for room.
@@ -98,6 +101,7 @@ impl Running {
         self.front.stop();
         self.gossip.send(GossipCommand::Stop).ok();
         self.control.send(Control::Stop).ok();
+        self.passwords.stop();
         self.restores.stop();
         self.snapshots.stop();
         let (scrub, interrupt) = self.scrub;

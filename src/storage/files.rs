@@ -1,7 +1,8 @@
 //! What every small file here is written with: whole or not at all, and with its directory.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
@@ -19,9 +20,26 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// When any step fails; the old file then still stands.
 pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    replace_by(File::options().write(true).create(true).truncate(true), dir, name, bytes)
+}
+
+/// The same for a file with these permission bits, from its first byte on.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_private(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // One that was left behind would keep its own mode.
+    match fs::remove_file(dir.join(temporary_name(name))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    replace_by(File::options().write(true).create_new(true).mode(mode), dir, name, bytes)
+}
+
+fn replace_by(options: &OpenOptions, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = dir.join(temporary_name(name));
     let written = || {
-        let mut file = File::create(&temporary)?;
+        let mut file = options.open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, dir.join(name))

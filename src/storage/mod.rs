@@ -8,6 +8,7 @@
 
 mod data_dir;
 mod files;
+mod operator_token;
 mod recovering;
 pub mod snapshot;
 mod state_dir;
@@ -16,6 +17,7 @@ mod vote;
 pub mod wal;
 
 pub use data_dir::{DataDir, Identity, OpenError};
+pub use operator_token::{OPERATOR_TOKEN, OperatorToken};
 pub use recovering::RecoveringMark;
 pub use state_dir::{Manifest, StateDir};
 pub use store::{

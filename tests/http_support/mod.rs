@@ -20,7 +20,7 @@ use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Command, Standing, State, VERSION_KV};
+use bowline::state::{At, Command, Standing, State, VERSION};
 use bowline::storage::Store;
 use bowline::watch::Watches;
 use bytes::Bytes;
@@ -38,6 +38,9 @@ macro_rules! both_fronts {
         }
     };
 }
+
+/// The wall clock when the cluster began, in ms since 1970.
+const FIRST_WALL_MS: u64 = 1_767_225_600_000;
 
 /// How the node behaves.
 #[derive(Clone, Debug, Default)]
@@ -84,9 +87,18 @@ impl Node {
 
     /// A node on which only so many clients may wait for changes.
     pub fn start_with_watches(options: Options, watches_max: usize) -> Self {
-        let node = Self::unborn(options, watches_max);
+        Self::unborn(options, watches_max).born(VERSION)
+    }
+
+    /// A node of a cluster in which a member still runs an older program.
+    pub fn start_with_rules(version: u32) -> Self {
+        Self::unborn(Options::default(), 10_000).born(version)
+    }
+
+    fn born(self, version: u32) -> Self {
+        let node = self;
         let mut mind = node.mind.lock();
-        mind.raise_version();
+        mind.raise_version(version);
         mind.open_session();
         drop(mind);
         node
@@ -94,7 +106,7 @@ impl Node {
 
     /// A node that answers on other paths than the real one.
     pub fn start_with_table(options: Options, table: &'static [Route]) -> Self {
-        let mut node = Self::start(options);
+        let mut node = Self::start(options.clone());
         node.service = Service::with_table(node.service.client().clone(), options, table);
         node
     }
@@ -122,6 +134,8 @@ impl Node {
             Arc::clone(&metrics),
             watches.clone(),
         );
+        // They end when the last handle on the node is gone.
+        drop(client.start_passwords(1).unwrap());
         let mind = Mind {
             mood: Mood::Fine,
             deaf: false,
@@ -273,7 +287,7 @@ impl Mind {
                 self.log.push(format!("remove {id}"));
                 Outcome::Done
             }
-            Ask::Restore(_) => panic!("that goes to another thread"),
+            Ask::Restore(_) | Ask::Password(_) => panic!("that goes to other threads"),
         }
     }
 
@@ -291,8 +305,8 @@ impl Mind {
         }
     }
 
-    fn raise_version(&mut self) {
-        let command = Command::RaiseVersion { version: VERSION_KV }.encode();
+    fn raise_version(&mut self, version: u32) {
+        let command = Command::RaiseVersion { version }.encode();
         self.step(WriteId { session: 0, seq: 0, floor: 0 }, &command);
     }
 
@@ -319,7 +333,8 @@ impl Mind {
 
     fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
         let index = self.state.summary().applied + 1;
-        let at = At { index, term: 3, clock_ms: self.next_clock_ms(), wall_ms: 0 };
+        let clock_ms = self.next_clock_ms();
+        let at = At { index, term: 3, clock_ms, wall_ms: FIRST_WALL_MS + clock_ms };
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);

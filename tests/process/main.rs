@@ -1,6 +1,10 @@
 //! Real binaries with real files and sockets, on ports that the system chooses.
 
 mod backup;
+mod board;
+#[allow(dead_code, reason = "shared with tests that use the rest of it")]
+#[path = "../board_support/mod.rs"]
+mod board_support;
 mod clockwork;
 mod cluster;
 mod demo;

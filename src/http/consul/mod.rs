@@ -36,7 +36,11 @@ use crate::node::{Completion, Outcome};
 pub(in crate::http) fn done(body: &'static str, completion: &Completion) -> Step {
     let response = match &completion.outcome {
         Outcome::Failed(failure) => failed(failure),
-        Outcome::Done | Outcome::Readable | Outcome::Written(_) | Outcome::Changed => {
+        Outcome::Done
+        | Outcome::Readable
+        | Outcome::Written(_)
+        | Outcome::Password(_)
+        | Outcome::Changed => {
             let response = Response::text(200, body);
             Response { content_type: super::reply::JSON, ..response }
         }

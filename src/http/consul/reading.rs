@@ -113,9 +113,11 @@ impl<F: Fresh> Continue for Confirmed<F> {
     fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
         match &completion.outcome {
             Outcome::Failed(failure) => failed(&failure.of_question()).at(completion.index).into(),
-            Outcome::Readable | Outcome::Done | Outcome::Written(_) | Outcome::Changed => {
-                self.0.fresh(service)
-            }
+            Outcome::Readable
+            | Outcome::Done
+            | Outcome::Written(_)
+            | Outcome::Password(_)
+            | Outcome::Changed => self.0.fresh(service),
         }
     }
 }

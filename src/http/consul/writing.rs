@@ -57,7 +57,7 @@ impl<F: FnOnce(Reply) -> Response + Send> Continue for Written<F> {
                 refusal(503, "this node's write session has ended; nothing was changed")
             }
             Outcome::Written(reply) => self.0(reply),
-            Outcome::Readable | Outcome::Done | Outcome::Changed => {
+            Outcome::Readable | Outcome::Done | Outcome::Password(_) | Outcome::Changed => {
                 unreachable!("a write is answered with its reply or fails")
             }
         };

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use ::mio::net::TcpStream;
 use ::mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 
 use super::Patience;
 use super::connection::{Connection, Turn};
 use super::desk::{Desk, Job, News, Place};
-use super::mio::{Acceptor, PAUSE};
+use super::mio::{Accepted, Acceptor, PAUSE};
 use super::slab::Slab;
 use crate::http::wire::Decoder;
 use crate::node::{Completion, Sink};
@@ -42,7 +41,7 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Arrivals {
     completions: Vec<Completion>,
-    streams: Vec<TcpStream>,
+    accepted: Vec<Accepted>,
     /// Close some idle connections: there is no room for new ones.
     shed: bool,
     stop: bool,
@@ -53,8 +52,8 @@ impl Inbox {
         Self { arrivals: Mutex::default(), waker }
     }
 
-    pub fn give(&self, stream: TcpStream) {
-        self.arrivals.lock().streams.push(stream);
+    pub fn give(&self, accepted: Accepted) {
+        self.arrivals.lock().accepted.push(accepted);
         self.wake();
     }
 
@@ -200,8 +199,8 @@ impl EventLoop {
                 self.spread(news);
             }
         }
-        for stream in arrivals.streams {
-            self.adopt(stream, now);
+        for accepted in arrivals.accepted {
+            self.adopt(accepted, now);
         }
         if arrivals.shed {
             self.shed(now);
@@ -234,24 +233,20 @@ impl EventLoop {
 
     fn accept(&mut self, now: Instant) {
         let Some(mut acceptor) = self.acceptor.take() else { return };
-        for stream in acceptor.accept(now, &self.inbox) {
-            self.adopt(stream, now);
+        for accepted in acceptor.accept(now, &self.inbox) {
+            self.adopt(accepted, now);
         }
         self.acceptor = Some(acceptor);
     }
 
-    fn adopt(&mut self, stream: TcpStream, now: Instant) {
+    fn adopt(&mut self, (stream, peer): Accepted, now: Instant) {
         self.desk.service.client().metrics.http_opened.inc();
         let connection = self.next_id;
         self.next_id += 1;
         let slot = self.connections.insert_with(|slot| {
             let place = Place { slot, connection, answer: 0 };
-            Connection::new(
-                stream,
-                place,
-                Decoder::new(Arc::clone(self.desk.service.limits())),
-                now,
-            )
+            let decoder = Decoder::new(Arc::clone(self.desk.service.limits()));
+            Connection::new(stream, place, decoder.with_peer(peer), now)
         });
         let stream = self.connections.get_mut(slot).expect("it was just put there").stream();
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -5,6 +5,7 @@
 //! loop's inbox.
 
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -95,6 +96,9 @@ pub fn start_with(
     Ok(FrontHandle { addr, halt, threads: handles })
 }
 
+/// A connection with its other end.
+pub(super) type Accepted = (TcpStream, IpAddr);
+
 /// Takes connections in, as many as there is room for.
 ///
 /// It is never deaf: when there is no room (too many connections, or no descriptors), it asks the
@@ -105,7 +109,7 @@ pub(super) struct Acceptor {
     ready: bool,
     retry_at: Option<Instant>,
     /// Accepted, but there was no room. Only so can be known that somebody waits.
-    held: Option<TcpStream>,
+    held: Option<Accepted>,
     /// Whose turn it is to get one.
     next: usize,
     inboxes: Vec<Arc<Inbox>>,
@@ -131,15 +135,16 @@ impl Acceptor {
     }
 
     /// Accepts what waits, hands it out, and returns the share of the loop with this inbox.
-    pub fn accept(&mut self, now: Instant, own: &Arc<Inbox>) -> Vec<TcpStream> {
+    pub fn accept(&mut self, now: Instant, own: &Arc<Inbox>) -> Vec<Accepted> {
         let mut share = Vec::new();
         if !self.ready || self.retry_at.is_some_and(|at| now < at) {
             return share;
         }
         self.retry_at = None;
         for _ in 0..ACCEPT_MAX {
-            let stream = match self.held.take().map_or_else(|| self.take(), |held| Ok(Some(held))) {
-                Ok(Some(stream)) => stream,
+            let accepted = match self.held.take().map_or_else(|| self.take(), |held| Ok(Some(held)))
+            {
+                Ok(Some(accepted)) => accepted,
                 Ok(None) => {
                     self.ready = false;
                     break;
@@ -150,7 +155,7 @@ impl Acceptor {
                 }
             };
             if self.open.load(Ordering::Relaxed) >= self.open_max {
-                self.held = Some(stream);
+                self.held = Some(accepted);
                 self.pause(now, &"as many are open as are allowed");
                 break;
             }
@@ -158,23 +163,23 @@ impl Acceptor {
             let inbox = &self.inboxes[self.next];
             self.next = (self.next + 1) % self.inboxes.len();
             if Arc::ptr_eq(inbox, own) {
-                share.push(stream);
+                share.push(accepted);
             } else {
-                inbox.give(stream);
+                inbox.give(accepted);
             }
         }
         share
     }
 
     /// The next connection of the backlog, if there is one.
-    fn take(&self) -> io::Result<Option<TcpStream>> {
+    fn take(&self) -> io::Result<Option<Accepted>> {
         loop {
             match self.listener.accept() {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     // Answers are written whole; nothing is gained by holding back their ends. A
                     // failure means that the client has gone, which reading will tell.
                     let _ = stream.set_nodelay(true);
-                    return Ok(Some(stream));
+                    return Ok(Some((stream, peer.ip())));
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return Ok(None),

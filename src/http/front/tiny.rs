@@ -212,7 +212,10 @@ fn translate(
     if bytes.len() > limits.head_max {
         return Err((WireError::HeadTooLarge, None));
     }
-    let head = Head::parse(bytes.as_bytes(), limits).map_err(|error| (error, None))?;
+    let mut head = Head::parse(bytes.as_bytes(), limits).map_err(|error| (error, None))?;
+    if let Some(peer) = foreign.remote_addr() {
+        head.peer = peer.ip();
+    }
     let max = match (limits.body)(&head) {
         BodyRule::Whole(max) => max,
         // Its handler says that this cannot be done here.

@@ -185,9 +185,12 @@ pub(in crate::http) fn reason(status: u16) -> &'static str {
         202 => "Accepted",
         204 => "No Content",
         301 => "Moved Permanently",
+        303 => "See Other",
         304 => "Not Modified",
         307 => "Temporary Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -210,31 +213,51 @@ pub(in crate::http) fn reason(status: u16) -> &'static str {
     }
 }
 
+/// A day and a time of the day, of the Gregorian calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) struct Date {
+    pub year: u64,
+    /// 1 to 12.
+    pub month: usize,
+    /// 1 to 31.
+    pub day: u64,
+    pub hour: u64,
+    pub minute: u64,
+    pub second: u64,
+    /// 0 for Thursday, which the first of January 1970 was.
+    pub weekday: usize,
+}
+
+impl Date {
+    /// That of a second since 1970, in UTC.
+    pub(in crate::http) fn of(second: u64) -> Self {
+        // Later than the year 9999 no format goes.
+        let second = second.min(253_402_300_799);
+        let (days, time) = (second / 86_400, second % 86_400);
+        let weekday = (days % 7) as usize;
+        let (mut year, mut day) = (1970, days);
+        while day >= days_in_year(year) {
+            day -= days_in_year(year);
+            year += 1;
+        }
+        let mut month = 0;
+        while day >= days_in_month(year, month) {
+            day -= days_in_month(year, month);
+            month += 1;
+        }
+        let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+        Self { year, month: month + 1, day: day + 1, hour, minute, second, weekday }
+    }
+}
+
 /// The date format of HTTP (RFC 9110, 5.6.7), from seconds since 1970.
-fn http_date(second: u64) -> String {
+pub(in crate::http) fn http_date(second: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, time) = (second / 86_400, second % 86_400);
-    let weekday = DAYS[(days % 7) as usize];
-    let (mut year, mut day) = (1970, days);
-    while day >= days_in_year(year) {
-        day -= days_in_year(year);
-        year += 1;
-    }
-    let mut month = 0;
-    while day >= days_in_month(year, month) {
-        day -= days_in_month(year, month);
-        month += 1;
-    }
-    format!(
-        "{weekday}, {:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        day + 1,
-        MONTHS[month],
-        time / 3600,
-        time / 60 % 60,
-        time % 60
-    )
+    let Date { year, month, day, hour, minute, second, weekday } = Date::of(second);
+    let (weekday, month) = (DAYS[weekday], MONTHS[month - 1]);
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 fn is_leap(year: u64) -> bool {

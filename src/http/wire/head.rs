@@ -1,6 +1,7 @@
 //! One request head: the grammar from `httparse`, and the rules that it leaves to its caller.
 
 use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
 use super::{Limits, Method, Version, WireError};
@@ -27,6 +28,8 @@ pub struct Head {
     pub framing: Framing,
     /// Whether the client waits for a go-ahead before it sends the body.
     pub expects_continue: bool,
+    /// Who sent it: the other end of the connection. Unspecified (`0.0.0.0`) until somebody says so.
+    pub peer: IpAddr,
     bytes: Box<[u8]>,
     /// Empty when an absolute target had no path.
     path: Range<usize>,
@@ -69,6 +72,7 @@ impl Head {
             keep_alive: meaning.keep_alive(version),
             framing: meaning.framing()?,
             expects_continue: meaning.expects_continue,
+            peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             path: shift(path),
             query: shift(query),
             fields: first_line.min(bytes.len()),

@@ -18,8 +18,8 @@ mod limits;
 use bytes::Bytes;
 
 pub use decoder::{Arrival, Decoder, Stage};
-pub(in crate::http) use encode::reason;
 pub use encode::{CONTINUE, Clock, Exchange, LAST_CHUNK, encode, has_body, push_chunk};
+pub(in crate::http) use encode::{Date, http_date, reason};
 pub use head::{Framing, Head};
 pub use limits::{BodyRule, Budget, Limits};
 

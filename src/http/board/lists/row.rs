@@ -1,0 +1,95 @@
+//! A post as it stands in a list, and above its comments.
+
+use maud::{Markup, html};
+
+use super::super::site;
+use super::super::views::{parts, time};
+use super::super::visitor::Visitor;
+use crate::node::{StoreError, View};
+use crate::state::board::{self, Post};
+
+/// A post, and what else is shown with it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http::board) struct Row<'a> {
+    post: &'a Post,
+    author: &'a str,
+    /// Whether the visitor likes it.
+    is_liked: bool,
+}
+
+impl<'a> Row<'a> {
+    /// A post of this author, for this visitor.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub(in crate::http::board) fn of(
+        view: &View,
+        visitor: &Visitor,
+        post: &'a Post,
+        author: &'a str,
+    ) -> Result<Self, StoreError> {
+        let is_liked = match &visitor.user {
+            Some(user) => board::is_liked(view, &post.key, user.id)?,
+            None => false,
+        };
+        Ok(Self { post, author, is_liked })
+    }
+
+    /// As it stands in a list.
+    pub(in crate::http::board) fn show(&self, visitor: &Visitor) -> Markup {
+        html! {
+            p.headline { (self.title()) }
+            (self.byline(visitor))
+        }
+    }
+
+    /// The title, and the host that it leads to.
+    pub(in crate::http::board) fn title(&self) -> Markup {
+        let Self { post, .. } = *self;
+        html! {
+            a.title href={ "/" (post.key) } rel="nofollow ugc" { (parts::typed(&post.title)) } " "
+            a.host href=(site::host(&post.host)) { (parts::typed(&post.host)) }
+        }
+    }
+
+    /// What there is to know about it, and the button to like it.
+    pub(in crate::http::board) fn byline(&self, visitor: &Visitor) -> Markup {
+        let Self { post, author, .. } = *self;
+        html! {
+            p.byline {
+                span.likes { (parts::count(post.likes, "like")) } " "
+                (self.like()) " by " (parts::user_link(author)) " "
+                (parts::age(visitor, post.wall_ms)) " "
+                (edited(post)) " "
+                a.discuss href=(site::post(&post.key)) { (discussion(post.comments)) }
+            }
+        }
+    }
+
+    /// The button; it works within a [`likes_form`] only.
+    fn like(&self) -> Markup {
+        let (on, text) = if self.is_liked { ("no", "Unlike") } else { ("yes", "Like") };
+        html! {
+            button.link formaction={ "/b/like/" (self.post.key) } name="on" value=(on) { (text) }
+        }
+    }
+}
+
+/// The form that the like buttons of a page share: thirty of their own would be a third of the page.
+pub(in crate::http::board) fn likes_form(visitor: &Visitor, next: &str, rows: Markup) -> Markup {
+    html! {
+        form.likes-form method="post" { (parts::csrf(visitor)) (parts::next(next)) (rows) }
+    }
+}
+
+fn edited(post: &Post) -> Markup {
+    html! {
+        @if let Some(ms) = post.edited_ms {
+            span.edited title=(time::rfc3339(ms)) { "edited" }
+        }
+    }
+}
+
+fn discussion(comments: u64) -> String {
+    if comments == 0 { "discuss".to_owned() } else { parts::count(comments, "comment") }
+}
