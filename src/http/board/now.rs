@@ -33,6 +33,6 @@ impl Now {
 
     /// Whether what was made then can still be edited and deleted by who made it.
     pub(super) fn is_fresh(self, clock_ms: u64) -> bool {
-        self.clock_ms <= clock_ms.saturating_add(EDIT_MS)
+        self.clock_ms < clock_ms.saturating_add(EDIT_MS)
     }
 }

@@ -65,8 +65,8 @@ impl Talk<'_> {
                 }
                 @match comment.standing {
                     Standing::Shown => (said(&comment.text)),
-                    Standing::Deleted => p.removed { "Taken back by who said it." },
-                    Standing::Hidden => p.removed { "Removed by a moderator." },
+                    Standing::Deleted => p.gone { "Taken back by who said it." },
+                    Standing::Hidden => p.gone { "Removed by a moderator." },
                 }
                 (self.below(comment))
             }
