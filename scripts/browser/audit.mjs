@@ -25,6 +25,10 @@ function inPage() {
   const twice = ids.filter((id, at) => ids.indexOf(id) !== at);
   if (twice.length > 0) faults.push(`ids given twice: ${[...new Set(twice)].join(", ")}`);
   if (document.querySelector("script, [style], [onclick]")) faults.push("scripts or styles inline");
+  for (const it of document.querySelectorAll("link, img")) {
+    const path = it.getAttribute("href") ?? it.getAttribute("src");
+    if (!/^\/(?!\/)/.test(path)) faults.push(`wants ${path}, which need not be on this node`);
+  }
 
   // ---- Nothing sticks out.
   if (root.scrollWidth > root.clientWidth) {
@@ -36,7 +40,7 @@ function inPage() {
 
   // ---- Names of what can be used, and room to hit it.
   for (const field of document.querySelectorAll("input, textarea, select")) {
-    if (field.type === "hidden") continue;
+    if (field.type === "hidden" || !shown(field)) continue;
     const label = [...(field.labels ?? [])].map((it) => it.innerText).join(" ").trim();
     if (!label && !field.getAttribute("aria-label")) faults.push(`no label: ${named(field)}`);
     const size = Number.parseFloat(getComputedStyle(field).fontSize);
