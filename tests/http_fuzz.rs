@@ -122,9 +122,10 @@ fn check(method: &str, target: &str, raw: &Raw) {
         assert!(!raw.text().trim().is_empty(), "it says nothing: {said}");
         // Who asked for it (`?forward=refuse`) is told where the leader is, in a form of its own.
         let elsewhere = raw.status == 409 && raw.text().contains("\"leaderId\"");
-        if is_page(target) {
-            assert_eq!(kind, "text/html; charset=utf-8", "{said}");
-        } else if !consul && !elsewhere {
+        let page = kind == "text/html; charset=utf-8";
+        if is_of_the_board(target) && !is_feed(target) {
+            assert!(page, "{said}");
+        } else if !consul && !elsewhere && !(page && is_of_the_board(target)) {
             assert_eq!(kind, "application/problem+json", "{said}");
         }
     }
@@ -137,11 +138,15 @@ fn check(method: &str, target: &str, raw: &Raw) {
     assert!(!raw.text().contains("panick"), "{said}");
 }
 
-/// Whether people look at what is there.
-fn is_page(target: &str) -> bool {
+fn is_of_the_board(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
-    let ours = path == "/b" || path.starts_with("/b/");
-    ours && ![".rss", ".json", ".css", ".svg"].iter().any(|end| path.ends_with(end))
+    path == "/b" || path.starts_with("/b/")
+}
+
+/// Whether a path ends as those do that are for programs.
+fn is_feed(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    [".rss", ".json", ".css", ".svg"].iter().any(|end| path.ends_with(end))
 }
 
 /// A path of a route, with something in the place of its variable part.
@@ -587,8 +592,23 @@ fn typed() -> impl Strategy<Value = String> {
 }
 
 const FIELDS: &[&str] = &[
-    "title", "url", "text", "parent", "comment", "reason", "on", "hidden", "disabled", "moderator",
-    "name", "password", "old", "new", "next", "again", "",
+    "title",
+    "url",
+    "text",
+    "parent",
+    "comment",
+    "reason",
+    "on",
+    "hidden",
+    "disabled",
+    "moderator",
+    "name",
+    "password",
+    "old",
+    "new",
+    "next",
+    "again",
+    "",
 ];
 
 proptest! {

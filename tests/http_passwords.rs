@@ -51,7 +51,9 @@ fn hashing(api: &Api, front: Front) -> FrontHandle {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     match front {
         Front::Mio => front::mio::start_with(listener, service, 1, Patience::default()).unwrap(),
-        Front::Tiny => front::tiny::start_with(listener, service, 1, Patience::default().stop).unwrap(),
+        Front::Tiny => {
+            front::tiny::start_with(listener, service, 1, Patience::default().stop).unwrap()
+        }
     }
 }
 

@@ -238,6 +238,11 @@ fn targets(operation: &Operation) -> Vec<String> {
         ("{id}", "00000000-1111-2222-3333-444444444444"),
         ("{node}", "n1"),
         ("{address}", "127.0.0.1:1"),
+        ("{list}", "newest"),
+        ("{span}", "day"),
+        ("{name}", "ann"),
+        ("{host}", "example.com"),
+        ("{post}", "AAAAAAAA"),
     ] {
         path = path.replace(name, value);
     }

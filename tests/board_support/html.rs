@@ -188,7 +188,7 @@ impl Form {
     /// The forms of a page; all of them are to be sent with POST, and have a token.
     pub fn all(html: &str) -> Vec<Self> {
         let tokens = tokens(html);
-        let (mut forms, mut inside) = (Vec::<Self>::new(), false);
+        let (mut forms, mut others, mut inside) = (Vec::<Self>::new(), Vec::new(), false);
         for (at, token) in tokens.iter().enumerate() {
             let Token::Open(tag) = token else {
                 inside &= *token != Token::Close("form".to_owned());
@@ -200,7 +200,7 @@ impl Form {
                 "form" => {
                     assert!(!inside, "a form in a form");
                     assert_eq!(tag.get("method").map(str::to_lowercase).as_deref(), Some("post"));
-                    let action = tag.get("action").expect("it says where it goes").to_owned();
+                    let action = tag.get("action").unwrap_or_default().to_owned();
                     forms.push(Self { action, fields: Vec::new(), buttons: Vec::new() });
                     inside = true;
                 }
@@ -215,16 +215,25 @@ impl Form {
                 }
                 "button" => {
                     let sends = tag.has("name").then(|| (name(), value()));
-                    let says = inner(&tokens[at..]).trim().to_owned();
-                    forms.last_mut().unwrap().buttons.push((says, sends));
+                    let button = (inner(&tokens[at..]).trim().to_owned(), sends);
+                    match tag.get("formaction") {
+                        Some(action) => others.push((forms.len() - 1, action.to_owned(), button)),
+                        None => forms.last_mut().unwrap().buttons.push(button),
+                    }
                 }
                 _ => {}
             }
             assert!(inside || !["input", "button"].contains(&tag.name.as_str()));
         }
+        // A button that goes elsewhere is as good as a form of its own.
+        for (of, action, button) in others {
+            let fields = forms[of].fields.clone();
+            forms.push(Self { action, fields, buttons: vec![button] });
+        }
+        forms.retain(|form| !form.buttons.is_empty());
         for form in &forms {
+            assert!(form.action.starts_with("/b/"), "it goes nowhere: {form:?}");
             assert!(form.fields.iter().any(|(name, _)| name == "csrf"), "no token: {form:?}");
-            assert!(!form.buttons.is_empty(), "no button: {form:?}");
         }
         forms
     }
@@ -268,7 +277,9 @@ pub fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                out.push(char::from(byte))
+            }
             b' ' => out.push('+'),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
@@ -307,8 +318,9 @@ fn element(tag: &Tag, tags: &[Tag], html: &str) {
     assert!(!banned.contains(&tag.name.as_str()), "{tag:?} in {html}");
     for (name, value) in &tag.attributes {
         assert!(!name.starts_with("on") && name != "style", "{tag:?} in {html}");
-        if ["href", "src", "action"].contains(&name.as_str()) {
-            let leads_out = tag.name == "a" && ["http://", "https://"].iter().any(|it| value.starts_with(it));
+        if ["href", "src", "action", "formaction"].contains(&name.as_str()) {
+            let leads_out =
+                tag.name == "a" && ["http://", "https://"].iter().any(|it| value.starts_with(it));
             let own = value.starts_with('/') && !value.starts_with("//");
             let within = value.starts_with('#') || value.starts_with('?');
             assert!(own || within || leads_out, "{tag:?} in {html}");

@@ -58,7 +58,9 @@ impl Page {
             html::Token::Open(tag) => {
                 tag.get("id") == Some(field)
                     && tag.get("aria-invalid") == Some("true")
-                    && tag.get("aria-describedby").is_some_and(|ids| ids.split(' ').any(|it| it == id))
+                    && tag
+                        .get("aria-describedby")
+                        .is_some_and(|ids| ids.split(' ').any(|it| it == id))
             }
             _ => false,
         };
@@ -144,7 +146,9 @@ impl Browser {
 
     /// Takes the cookies of an answer, which must be as ours are.
     fn keep_cookies(&mut self, page: &Page) {
-        for (_, value) in page.headers.iter().filter(|(it, _)| it.eq_ignore_ascii_case("set-cookie")) {
+        for (_, value) in
+            page.headers.iter().filter(|(it, _)| it.eq_ignore_ascii_case("set-cookie"))
+        {
             let mut parts = value.split("; ");
             let (name, text) = parts.next().unwrap().split_once('=').unwrap();
             let attributes: Vec<_> = parts.collect();

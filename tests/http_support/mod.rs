@@ -175,6 +175,17 @@ impl Node {
         self.completions.deliver(batch);
     }
 
+    /// Answers what was kept as if nothing were wrong, and keeps what comes next.
+    pub fn release(&self) {
+        let mut mind = self.mind.lock();
+        let kept = std::mem::take(&mut mind.kept);
+        let mood = std::mem::replace(&mut mind.mood, Mood::Fine);
+        let batch: Vec<_> = kept.into_iter().filter_map(|request| mind.answer(request)).collect();
+        mind.mood = mood;
+        drop(mind);
+        self.completions.deliver(batch);
+    }
+
     /// Takes no more requests: to a client the same as a queue that stays full.
     pub fn hang_up(&self) {
         self.mind.lock().deaf = true;

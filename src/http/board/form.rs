@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::super::reply::retry_after;
 use super::super::wire::Request;
@@ -14,7 +15,7 @@ const FIELDS_MAX: usize = 32;
 
 /// The fields of a form as the browser sent them (`application/x-www-form-urlencoded`). What is no
 /// UTF-8 stands there with replacement characters; nothing else is changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(in crate::http) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -59,6 +60,13 @@ impl Form {
         self.0.retain(|(it, _)| it != name);
         self.0.push((name.to_owned(), value.into()));
         self
+    }
+}
+
+/// Without its secrets, which are nobody's business.
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.typed()).finish()
     }
 }
 

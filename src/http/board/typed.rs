@@ -10,10 +10,8 @@ use crate::state::board::{TEXT_LEN_MAX, TITLE_LEN_MAX};
 pub(super) fn title(typed: &str) -> Result<String, String> {
     let words = typed.split(|it: char| it.is_whitespace() || it.is_control());
     let title = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    if !has_ink(&title) {
-        return Err("Give it a title.".to_owned());
-    }
-    limited(title, "title", TITLE_LEN_MAX)
+    let title = limited(title, "title", TITLE_LEN_MAX)?;
+    if has_ink(&title) { Ok(title) } else { Err("Give it a title.".to_owned()) }
 }
 
 /// A comment, or why a moderator does something: lines of text.
@@ -21,11 +19,8 @@ pub(super) fn title(typed: &str) -> Result<String, String> {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn text(typed: &str) -> Result<String, String> {
-    let text = lines(typed);
-    if !has_ink(&text) {
-        return Err("Say something.".to_owned());
-    }
-    limited(text, "comment", TEXT_LEN_MAX)
+    let text = limited(lines(typed), "comment", TEXT_LEN_MAX)?;
+    if has_ink(&text) { Ok(text) } else { Err("Say something.".to_owned()) }
 }
 
 /// Why a moderator does something; nothing will do.
@@ -47,8 +42,18 @@ fn lines(typed: &str) -> String {
 fn limited(text: String, what: &str, max: usize) -> Result<String, String> {
     match text.chars().count() {
         count if count <= max => Ok(text),
-        count => Err(format!("The {what} has {count} characters; at most {max} are allowed.")),
+        count => {
+            let (count, max) = (grouped(count), grouped(max));
+            Err(format!("The {what} has {count} characters; at most {max} are allowed."))
+        }
     }
+}
+
+/// A number as people read it: `12,345`.
+pub(super) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(str::from_utf8).collect();
+    groups.into_iter().map(|it| it.expect("digits are ASCII")).collect::<Vec<_>>().join(",")
 }
 
 /// Whether anything of it can be seen: a title of blanks of no width could not be clicked.
@@ -93,9 +98,16 @@ mod tests {
         let why = title(&format!("{snakes}.")).unwrap_err();
         assert_eq!(why, "The title has 151 characters; at most 150 are allowed.");
         let why = text(&"x".repeat(10_000)).unwrap_err();
-        assert_eq!(why, "The comment has 10000 characters; at most 5000 are allowed.");
+        assert_eq!(why, "The comment has 10,000 characters; at most 5,000 are allowed.");
         assert!(text(&"\u{e9}".repeat(TEXT_LEN_MAX)).is_ok());
         assert!(reason(&"x".repeat(TEXT_LEN_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
     }
 
     #[test]

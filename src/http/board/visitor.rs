@@ -122,11 +122,6 @@ pub(in crate::http) struct Visitor {
 }
 
 impl Visitor {
-    /// Who sends a request, as far as this view knows, without waiting for anything.
-    pub(in crate::http) fn of(service: &Service, head: &Head, view: &View) -> Self {
-        Caller::of(service, head).visit(service, view)
-    }
-
     /// Whether this is a moderator.
     pub(in crate::http) fn is_moderator(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.moderator)

@@ -117,7 +117,9 @@ impl Continue for Replacing {
         // The new one stands, and its browser must have it whatever became of the older one, whose token
         // nobody has any more.
         if let Outcome::Failed(failure) = &completion.outcome {
-            log::warn!("an older log-in could not be ended and stands until its time is over: {failure}");
+            log::warn!(
+                "an older log-in could not be ended and stands until its time is over: {failure}"
+            );
         }
         let seen = cookies::seen(visitor.seen.max(completion.index), visitor.origin.tls);
         let response = welcome(&visitor, &token).header("Set-Cookie", Value::Text(seen));

@@ -22,3 +22,25 @@ pub(in crate::http) use login::{form as login_form, submit as login};
 pub(in crate::http) use logout::{everywhere as logout_everywhere, here as logout};
 pub(in crate::http) use settings::{password, show as settings};
 pub(in crate::http) use signup::{form as signup_form, submit as signup};
+
+#[cfg(test)]
+mod tests {
+    use super::super::form::Form;
+    use crate::node::Ask;
+    use crate::passwords::{Job, Secret};
+
+    #[test]
+    fn what_holds_a_password_does_not_show_it() {
+        let form = "name=ann&password=correct+horse&old=correct+horse&new=correct+horse";
+        let form = Form::decode(form.as_bytes());
+        assert_eq!(form.text("password"), "correct horse");
+        let password = Secret::new(form.text("password").to_owned());
+        let check = Ask::Password(Job::Check { password: password.clone(), hash: None });
+        let hash = Ask::Password(Job::Hash(password));
+        assert_eq!(format!("{form:?}"), r#"{"name": "ann"}"#);
+        for shown in [format!("{check:?}"), format!("{hash:?}")] {
+            assert!(shown.contains("Secret"), "{shown}");
+            assert!(!shown.contains("horse") && !shown.contains("[99, 111"), "{shown}");
+        }
+    }
+}

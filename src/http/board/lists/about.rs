@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::super::normal::RULES_VERSION;
 use super::super::site::{self, Site};
+use super::super::typed::grouped;
 use super::super::views::{layout, time};
 use super::super::visit::Page;
 use super::super::visitor::Visitor;
@@ -97,8 +98,8 @@ fn posting() -> Markup {
         }
         p {
             "For " (span(EDIT_MS)) " you can give your post another title, which is marked, or delete it, and take \
-            back what you said. A comment has at most " (TEXT_LEN_MAX) " characters; there is one level of \
-            answers, and a post has at most " (COMMENTS_MAX) " comments."
+            back what you said. A comment has at most " (grouped(TEXT_LEN_MAX)) " characters; there is one level of \
+            answers, and a post has at most " (grouped(usize::try_from(COMMENTS_MAX).unwrap_or(usize::MAX))) " comments."
         }
         p {
             "So that nobody drowns out the others you can post ten links at once and then one every 5 \

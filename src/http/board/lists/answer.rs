@@ -125,10 +125,10 @@ impl Seen {
                     }
                 }
             }
-            @if self.lines.is_empty() {
-                (self.nothing(visitor))
+            @if let Some(first) = self.lines.first() {
+                (likes_form(visitor, &first.post, rows))
             } @else {
-                (likes_form(visitor, &visitor.here, rows))
+                (self.nothing(visitor))
             }
             @if let Some(next) = &self.next { (parts::more(page, next)) }
         };

@@ -82,5 +82,5 @@ fn nothing(service: &Service, request: &Request) -> Step {
 }
 
 fn elsewhere(path: String) -> Response {
-    Response::new(302).text_header("Location", path)
+    Response::new(303).text_header("Location", path)
 }

@@ -70,15 +70,23 @@ impl<'a> Row<'a> {
     fn like(&self) -> Markup {
         let (on, text) = if self.is_liked { ("no", "Unlike") } else { ("yes", "Like") };
         html! {
-            button.link formaction={ "/b/like/" (self.post.key) } name="on" value=(on) { (text) }
+            button.link formaction=(like_path(self.post)) name="on" value=(on) { (text) }
         }
     }
 }
 
-/// The form that the like buttons of a page share: thirty of their own would be a third of the page.
-pub(in crate::http::board) fn likes_form(visitor: &Visitor, next: &str, rows: Markup) -> Markup {
+/// Where it is said that a post is liked.
+fn like_path(post: &Post) -> String {
+    format!("/b/like/{}", post.key)
+}
+
+/// The form that the like buttons of a page share, with these posts in it: thirty forms of their own would
+/// be a third of the page. Each button says itself where it leads.
+pub(in crate::http::board) fn likes_form(visitor: &Visitor, first: &Post, rows: Markup) -> Markup {
     html! {
-        form.likes-form method="post" { (parts::csrf(visitor)) (parts::next(next)) (rows) }
+        form.likes-form method="post" action=(like_path(first)) {
+            (parts::csrf(visitor)) (parts::next(&visitor.here)) (rows)
+        }
     }
 }
 

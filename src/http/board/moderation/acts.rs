@@ -4,11 +4,11 @@ use maud::{Markup, html};
 
 use super::super::act::{self, After, Trouble};
 use super::super::form::{Errors, Form};
-use super::super::{site, typed};
 use super::super::views::layout;
 use super::super::views::parts;
 use super::super::visit::{self, Submitted};
 use super::super::visitor::Visitor;
+use super::super::{site, typed};
 use super::deed::{Deed, What};
 use crate::http::query;
 use crate::http::reply::Response;
@@ -101,9 +101,7 @@ impl After for Sent {
     ) -> Result<Step, StoreError> {
         Ok(match told {
             Told::Done | Told::LoggedOut(_) => layout::redirect(visitor, &visitor.next).into(),
-            Told::Refused(refusal) => {
-                page(visitor, &self.0, &Trouble::from(refusal).into()).into()
-            }
+            Told::Refused(refusal) => page(visitor, &self.0, &Trouble::from(refusal).into()).into(),
             told => unreachable!("a moderator is not answered with {told:?}"),
         })
     }

@@ -1,7 +1,7 @@
 //! Liking, and not liking any more: a button, no page of its own.
 //!
-//! Where it was pressed the visitor goes back to, to the very post. Who is not logged in goes there by way
-//! of the log-in page.
+//! Where it was pressed the visitor goes back to, to the very post. Who has not logged in goes there by way
+//! of the log-in page; who was logged out meanwhile is told so.
 
 use maud::html;
 
@@ -14,7 +14,7 @@ use super::super::visitor::Visitor;
 use crate::http::reply::Response;
 use crate::http::service::{Service, Step};
 use crate::node::{StoreError, View};
-use crate::state::board::{Act, Refusal, Told};
+use crate::state::board::{Act, Told};
 
 /// One press of a button.
 #[derive(Clone, Debug)]
@@ -78,9 +78,6 @@ impl Submitted for Like {
         form: Form,
         trouble: Trouble,
     ) -> Result<Response, StoreError> {
-        if visitor.claim.is_none() {
-            return Ok(self.to_login(visitor));
-        }
         self.on = form.text("on") != "no";
         Ok(Like::again(&self, visitor, trouble))
     }
@@ -94,7 +91,6 @@ impl After for Like {
         told: Told,
     ) -> Result<Step, StoreError> {
         let response = match told {
-            Told::Refused(Refusal::LoggedOut) => self.to_login(visitor),
             Told::Refused(refusal) => Like::again(&self, visitor, refusal.into()),
             _ => layout::redirect(visitor, &self.back(visitor)),
         };

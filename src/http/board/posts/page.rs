@@ -168,7 +168,7 @@ impl Shown<'_> {
         let row = Row::of(self.view, visitor, post, &self.author)?;
         let body = html! {
             article.post id={ "p-" (post.key) } {
-                (likes_form(visitor, &visitor.here, html! { h1 { (row.title()) } (row.byline(visitor)) }))
+                (likes_form(visitor, post, html! { h1 { (row.title()) } (row.byline(visitor)) }))
                 (self.tools())
             }
             (self.notices()?)

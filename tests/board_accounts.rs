@@ -1,0 +1,621 @@
+//! Accounts and moderators as a browser meets them, whatever happens on the way.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod board_support;
+#[macro_use]
+mod http_support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use board_support::{Browser, Form, PASSWORD, Page, Site, html};
+use bowline::error::{Failure, Reason};
+use bowline::node::{Ask, Completion, Request, Sink};
+use bowline::passwords::{Job, Secret, WAITING_MAX};
+use bowline::state::board::{self, Act, Told};
+use bowline::state::{Command, Reply, VERSION_BOARD};
+use bowline::storage::Rows;
+use crossbeam_channel::{Sender, bounded};
+use http_support::{Api, Front, Mood, Node};
+use parking_lot::Mutex;
+
+both_fronts! {
+    one_signs_up_logs_out_and_in_and_changes_the_password,
+    log_ins_are_ended_here_and_everywhere,
+    a_log_in_is_always_a_new_one,
+    a_cookie_that_says_nothing_stands_in_nobodys_way,
+    without_a_leader_nothing_is_done_and_nothing_lost,
+    an_outcome_that_nobody_knows_is_told_as_such,
+    a_crowd_at_the_passwords_is_told_to_come_back,
+    what_happens_meanwhile_counts,
+    moderators_act_from_the_pages_of_others,
+}
+
+const OTHER: &str = "wrong battery staple";
+
+impl Site for Api {
+    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
+        let lines: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let answer = self.ask_with(method, target, &lines, body);
+        let (status, headers, body) = (answer.status, answer.headers, answer.body);
+        for password in [PASSWORD, OTHER] {
+            assert!(!body.contains(password), "a password came back: {body}");
+        }
+        if body.starts_with("<!DOCTYPE") {
+            html::sound(&body);
+        }
+        Page { target: target.to_owned(), status, headers, body }
+    }
+}
+
+fn user(api: &Api, name: &str) -> Browser {
+    let mut browser = Browser::default();
+    browser.sign_up(api, name);
+    browser
+}
+
+fn is_logged_in(browser: &mut Browser, api: &Api) -> bool {
+    let page = browser.get(api, "/b/settings");
+    match page.status {
+        200 => true,
+        303 => {
+            assert_eq!(page.location(), "/b/login?next=/b/settings");
+            false
+        }
+        _ => panic!("{page:?}"),
+    }
+}
+
+/// Does something behind the back of HTTP.
+fn act(node: &Node, act: Act) -> Told {
+    match node.command(&Command::Board(act)) {
+        Reply::Board(told) => told,
+        reply => panic!("{reply:?}"),
+    }
+}
+
+fn appoint(node: &Node, name: &str) {
+    let name = name.to_owned();
+    assert_eq!(act(node, Act::Appoint { by: None, name, moderator: true }), Told::Done);
+}
+
+fn account(node: &Node, name: &str) -> board::User {
+    board::user_named(&node.service.client().view(), name).unwrap().unwrap()
+}
+
+/// A log-in of a user that no browser has.
+fn log_in_behind(node: &Node, name: &str) -> board::LoginId {
+    let board::User { id: user, password, .. } = account(node, name);
+    let login = [7; 32];
+    assert_eq!(act(node, Act::LogIn { user, password, login }), Told::Done);
+    login
+}
+
+fn says(page: &Page, status: u16, text: &str) {
+    assert_eq!(page.status, status, "{page:?}");
+    assert!(page.text().contains(text), "not {text:?}: {page:?}");
+}
+
+/// Sends a form to a node that keeps everything to itself, while `does` has it answer.
+fn while_kept(
+    api: &Api,
+    browser: &mut Browser,
+    form: &Form,
+    does: impl FnOnce(&Node) + Send,
+) -> Page {
+    let node = &api.node;
+    node.set_mood(Mood::Silent);
+    std::thread::scope(|scope| {
+        scope.spawn(|| does(node));
+        browser.submit(api, form)
+    })
+}
+
+/// Sends a form, and does something when its password is hashed or checked, before what comes of that is
+/// applied.
+fn meanwhile(
+    api: &Api,
+    browser: &mut Browser,
+    form: &Form,
+    what: impl FnOnce(&Node) + Send,
+) -> Page {
+    while_kept(api, browser, form, |node| {
+        node.wait_until_kept(1);
+        node.release();
+        node.wait_until_kept(1);
+        what(node);
+        node.set_mood(Mood::Fine);
+    })
+}
+
+fn change(browser: &mut Browser, api: &Api, old: &str, new: &str) -> Page {
+    browser.fill(api, ("/b/settings", "/b/password"), &[("old", old), ("new", new)])
+}
+
+fn one_signs_up_logs_out_and_in_and_changes_the_password(front: Front) {
+    let api = Api::start(front);
+    let mut ann = Browser::default();
+    let page = ann.fill(
+        &api,
+        ("/b/signup?next=/b/newest", "/b/signup"),
+        &[("name", " Ann "), ("password", PASSWORD)],
+    );
+    assert_eq!(page.location(), "/b/newest", "back to where it began");
+    assert_eq!(ann.name(&api).as_deref(), Some("Ann"), "the blanks are none of it");
+    says(&ann.open(&api, "/b/settings"), 200, "You are logged in at 1 place.");
+
+    assert_eq!(ann.press(&api, "/b/newest", "Log out").location(), "/b");
+    assert!(!ann.cookies.contains_key("bowline_login") && !is_logged_in(&mut ann, &api));
+    says(&ann.log_in(&api, "ann", OTHER), 422, "The name or the password is wrong.");
+    let typed = [("name", "aNN"), ("password", PASSWORD)];
+    let page = ann.fill(&api, ("/b/login?next=/b/settings", "/b/login"), &typed);
+    assert_eq!(page.location(), "/b/settings", "one name whatever the case");
+
+    let mut elsewhere = Browser::default();
+    assert_eq!(elsewhere.log_in(&api, "ann", PASSWORD).location(), "/b");
+    let page = change(&mut ann, &api, OTHER, OTHER);
+    assert_eq!(page.error("new").as_deref(), Some("That is the same password again."));
+    let page = change(&mut ann, &api, OTHER, "something else");
+    assert_eq!(page.error("old").as_deref(), Some("That is not your password."));
+    let page = change(&mut ann, &api, "", "short");
+    assert!(page.status == 422 && page.error("old").is_some() && page.error("new").is_some());
+    assert!(is_logged_in(&mut elsewhere, &api), "nothing has happened so far");
+
+    let page = change(&mut ann, &api, PASSWORD, OTHER);
+    says(&ann.open(&api, page.location()), 200, "Your password is changed.");
+    assert!(is_logged_in(&mut ann, &api) && !is_logged_in(&mut elsewhere, &api));
+    says(&elsewhere.log_in(&api, "ann", PASSWORD), 422, "The name or the password is wrong.");
+    assert_eq!(elsewhere.log_in(&api, "ann", OTHER).status, 303);
+}
+
+fn log_ins_are_ended_here_and_everywhere(front: Front) {
+    let api = Api::start(front);
+    let mut one = user(&api, "ann");
+    let mut browsers = [Browser::default(), Browser::default(), Browser::default()];
+    for browser in &mut browsers {
+        assert_eq!(browser.log_in(&api, "ann", PASSWORD).status, 303);
+    }
+    let [two, three, four] = &mut browsers;
+    let mut stolen = two.clone();
+    assert_eq!(two.press(&api, "/b", "Log out").status, 303);
+    assert!(!is_logged_in(&mut stolen, &api), "the log-in has ended, not only its cookie");
+    says(&one.open(&api, "/b/settings"), 200, "You are logged in at 3 places.");
+
+    // What stands on this page is of a log-in that ends before it is sent.
+    let log_out = four.open(&api, "/b").form("/b/logout");
+    let everywhere = four.open(&api, "/b/settings").form("/b/logout-everywhere");
+    let page = three.press(&api, "/b/settings", "Log out everywhere");
+    says(&three.open(&api, page.location()), 200, "here and everywhere else");
+    for browser in [&mut one, three, four] {
+        assert!(!is_logged_in(browser, &api));
+    }
+    let page = four.clone().submit(&api, &everywhere);
+    says(&page, 401, "You are not logged in any more");
+    assert!(four.cookies.contains_key("bowline_login"), "it does not know yet");
+    assert_eq!(four.submit(&api, &log_out).location(), "/b");
+    assert!(!four.cookies.contains_key("bowline_login"), "it is forgotten all the same");
+}
+
+fn a_log_in_is_always_a_new_one(front: Front) {
+    let api = Api::start(front);
+    let mut ann = user(&api, "ann");
+    let first = ann.clone();
+    says(&ann.open(&api, "/b/login"), 200, "You are logged in as ann");
+    assert_eq!(ann.log_in(&api, "ann", PASSWORD).status, 303);
+    assert_ne!(ann.cookies["bowline_login"], first.cookies["bowline_login"]);
+    assert!(is_logged_in(&mut ann, &api));
+    assert!(!is_logged_in(&mut first.clone(), &api), "the older one is ended");
+    let second = ann.clone();
+    ann.sign_up(&api, "bob");
+    assert_eq!(ann.name(&api).as_deref(), Some("bob"));
+    assert!(!is_logged_in(&mut second.clone(), &api), "whoever's it was");
+
+    // A token that somebody else has put there is not taken over.
+    let planted = "A".repeat(43);
+    let mut victim = Browser::default();
+    victim.cookies.insert("bowline_login".to_owned(), planted.clone());
+    let mut attacker = victim.clone();
+    assert_eq!(victim.log_in(&api, "ann", PASSWORD).status, 303);
+    assert_ne!(victim.cookies["bowline_login"], planted);
+    assert!(is_logged_in(&mut victim, &api) && !is_logged_in(&mut attacker, &api));
+}
+
+fn a_cookie_that_says_nothing_stands_in_nobodys_way(front: Front) {
+    let api = Api::start(front);
+    user(&api, "ann");
+    let dead = "B".repeat(43);
+    for (login, seen) in [("", ""), ("x", "x"), (&*dead, "1"), ("\u{fffd}", "99999999")] {
+        let mut browser = Browser::default();
+        browser.cookies.insert("bowline_login".to_owned(), login.to_owned());
+        browser.cookies.insert("bowline_seen".to_owned(), seen.to_owned());
+        assert!(!is_logged_in(&mut browser, &api));
+        assert_eq!(browser.log_in(&api, "ann", PASSWORD).status, 303, "{login:?} {seen:?}");
+        assert!(is_logged_in(&mut browser, &api), "{login:?} {seen:?}");
+        let index: u64 = browser.cookies["bowline_seen"].parse().unwrap();
+        assert_eq!(index, api.node.applied(), "what this browser has done is what it must see");
+    }
+}
+
+/// All forms of the accounts, filled in, with where they are.
+fn forms(browser: &mut Browser, api: &Api) -> Vec<Form> {
+    let settings = browser.open(api, "/b/settings");
+    let log_in = browser.open(api, "/b/login").form("/b/login");
+    let sign_up = browser.open(api, "/b/signup").form("/b/signup");
+    vec![
+        log_in.with("name", "ann").with("password", PASSWORD),
+        sign_up.with("name", "bob").with("password", PASSWORD),
+        settings.form("/b/password").with("old", PASSWORD).with("new", OTHER),
+        settings.form("/b/logout-everywhere"),
+        settings.form("/b/logout"),
+    ]
+}
+
+fn without_a_leader_nothing_is_done_and_nothing_lost(front: Front) {
+    let api = Api::start(front);
+    let mut ann = user(&api, "ann");
+    let forms = forms(&mut ann, &api);
+    let applied = api.node.applied();
+    api.node.set_mood(Mood::Fails(Failure::not_applied(Reason::NoLeader)));
+    for form in &forms {
+        let page = ann.clone().submit(&api, form);
+        says(&page, 503, "nothing was done");
+        assert_eq!(page.header("Retry-After"), Some("1"), "{page:?}");
+        assert!(!page.headers.iter().any(|(name, _)| name == "Set-Cookie"), "{page:?}");
+        let again = page.form(&form.action);
+        assert_eq!(again.get("name"), form.get("name"), "{page:?}");
+    }
+    api.node.set_mood(Mood::Fine);
+    assert_eq!(api.node.applied(), applied);
+    assert!(is_logged_in(&mut ann, &api));
+}
+
+fn an_outcome_that_nobody_knows_is_told_as_such(front: Front) {
+    let api = Api::start(front);
+    let mut ann = user(&api, "ann");
+    let forms = forms(&mut ann, &api);
+    let unknown = || Mood::Fails(Failure::unknown(Reason::Deadline));
+    // An attempt that may have been counted has done nothing.
+    api.node.set_mood(unknown());
+    for form in &forms[..3] {
+        says(&ann.clone().submit(&api, form), 503, "nothing was done");
+    }
+    for form in &forms[3..] {
+        says(&ann.clone().submit(&api, form), 504, "may or may not");
+    }
+    // What comes after it may have.
+    for (form, told) in forms[..3].iter().zip([
+        "you are not logged in",
+        "the account may be there now, or not",
+        "the new password may count already",
+    ]) {
+        let page = while_kept(&api, &mut ann.clone(), form, |node| {
+            node.wait_until_kept(1);
+            node.release();
+            node.wait_until_kept(1);
+            node.set_mood(unknown());
+        });
+        says(&page, 504, told);
+        assert_eq!(page.form(&form.action).get("name"), form.get("name"));
+    }
+    // Done or not, one can go on.
+    api.node.set_mood(Mood::Fine);
+    let mut bob = Browser::default();
+    bob.sign_up(&api, "bob");
+    let typed = [("name", "bob"), ("password", PASSWORD)];
+    let page = Browser::default().fill(&api, ("/b/signup", "/b/signup"), &typed);
+    assert_eq!(page.error("name").as_deref(), Some("This name is taken. If it is yours, log in."));
+    assert_eq!(Browser::default().log_in(&api, "bob", PASSWORD).status, 303);
+}
+
+/// Takes an answer when the test does: until then the thread that brings it stands still.
+struct Gate(Sender<Completion>);
+
+impl Sink for Gate {
+    fn complete(&self, batch: Vec<Completion>) {
+        batch.into_iter().for_each(|completion| drop(self.0.send(completion)));
+    }
+}
+
+fn a_crowd_at_the_passwords_is_told_to_come_back(front: Front) {
+    let api = Api::start(front);
+    let mut ann = user(&api, "ann");
+    let forms = forms(&mut ann, &api);
+    let client = api.node.service.client();
+    let (sender, answers) = bounded(0);
+    let sink = client.completions.register(Arc::new(Gate(sender)));
+    let jobs = client.metrics.password_jobs.get();
+    for number in 0..=WAITING_MAX {
+        let ask = Ask::Password(Job::Hash(Secret::new("password".to_owned())));
+        let deadline = Instant::now() + Duration::from_secs(600);
+        client.submit(Request { ticket: client.ticket(sink), deadline, ask }).unwrap();
+        // The thread has taken the first one, and will stand still with it.
+        while number == 0 && client.metrics.password_jobs.get() == jobs {
+            std::thread::yield_now();
+        }
+    }
+    for form in &forms[..3] {
+        let page = ann.clone().submit(&api, form);
+        says(&page, 503, "more passwords to check than it can");
+        assert_eq!(page.header("Retry-After"), Some("1"), "{page:?}");
+        assert_eq!(page.form(&form.action).get("name"), form.get("name"));
+    }
+    assert!(is_logged_in(&mut ann, &api), "nobody else is harmed");
+    assert_eq!(ann.clone().submit(&api, &forms[4]).status, 303, "nor who logs out");
+    (0..=WAITING_MAX).for_each(|_| drop(answers.recv().unwrap()));
+    assert_eq!(Browser::default().log_in(&api, "ann", PASSWORD).status, 303);
+}
+
+fn what_happens_meanwhile_counts(front: Front) {
+    let api = Api::start(front);
+    let mut ann = user(&api, "ann");
+    let mut eve = user(&api, "moderator");
+    appoint(&api.node, "moderator");
+    let moderator = log_in_behind(&api.node, "moderator");
+    let mut there = Browser::default();
+    let log_in = there.open(&api, "/b/login").form("/b/login");
+    let log_in = log_in.with("name", "ann").with("password", PASSWORD);
+    let sign_up = there.open(&api, "/b/signup").form("/b/signup");
+    let sign_up = sign_up.with("name", "Bob").with("password", PASSWORD);
+    let password = |browser: &mut Browser| {
+        let form = browser.open(&api, "/b/settings").form("/b/password");
+        form.with("old", PASSWORD).with("new", OTHER)
+    };
+
+    let page = meanwhile(&api, &mut there, &sign_up, |node| {
+        let (name, password) = ("bob".to_owned(), "another hash".to_owned());
+        let told = act(node, Act::SignUp { name, password, login: [8; 32] });
+        assert!(matches!(told, Told::SignedUp(_)), "{told:?}");
+    });
+    assert_eq!(page.error("name").as_deref(), Some("This name is taken. If it is yours, log in."));
+    assert_eq!(page.form("/b/signup").get("name"), Some("Bob"));
+
+    let change_behind = |node: &Node, name: &str, new: &str| {
+        let (login, old) = (log_in_behind(node, name), account(node, name).password);
+        let change = Act::ChangePassword { login, old: old.clone(), new: new.to_owned() };
+        assert_eq!(act(node, change), Told::Done);
+        old
+    };
+    let mut hash = String::new();
+    let page = meanwhile(&api, &mut there, &log_in, |node| hash = change_behind(node, "ann", "x"));
+    says(&page, 422, "The password was changed just now: type the new one.");
+    assert!(!there.cookies.contains_key("bowline_login"));
+    change_behind(&api.node, "ann", &hash);
+    assert!(!is_logged_in(&mut ann, &api), "a change ends all other log-ins");
+
+    assert_eq!(ann.log_in(&api, "ann", PASSWORD).status, 303);
+    let form = password(&mut ann);
+    let page = meanwhile(&api, &mut ann, &form, |node| {
+        // A change elsewhere ends this log-in too.
+        hash = change_behind(node, "ann", "x");
+    });
+    says(&page, 401, "You are not logged in any more");
+    assert!(page.body.contains("href=\"/b/login?next=/b/settings\""), "{page:?}");
+    change_behind(&api.node, "ann", &hash);
+
+    let disable = |node: &Node, disabled| {
+        let (name, reason) = ("ann".to_owned(), String::new());
+        let disable = Act::Disable { login: moderator, name, disabled, reason };
+        assert_eq!(act(node, disable), Told::Done);
+    };
+    let page = meanwhile(&api, &mut there, &log_in, |node| disable(node, true));
+    says(&page, 403, "A moderator has disabled this account");
+    says(&there.log_in(&api, "ann", OTHER), 422, "The name or the password is wrong.");
+    says(&there.log_in(&api, "ann", PASSWORD), 403, "A moderator has disabled this account");
+    assert!(!there.cookies.contains_key("bowline_login"));
+    disable(&api.node, false);
+    assert_eq!(there.log_in(&api, "ann", PASSWORD).status, 303);
+    assert!(is_logged_in(&mut there, &api) && is_logged_in(&mut eve, &api));
+}
+
+#[test]
+fn nobody_and_a_wrong_password_are_one_thing() {
+    let api = Api::start(Front::Mio);
+    user(&api, "anna");
+    let client = api.node.service.client();
+    let mut eve = Browser::default();
+    let form = eve.open(&api, "/b/login").form("/b/login").with("password", OTHER);
+    let mut answers = Vec::new();
+    for name in ["anna", "nobo", "anna"] {
+        let (applied, jobs) = (api.node.applied(), client.metrics.password_jobs.get());
+        let page = eve.clone().submit(&api, &form.clone().with("name", name));
+        assert_eq!(api.node.applied(), applied + 1, "an attempt is counted");
+        assert_eq!(client.metrics.password_jobs.get(), jobs + 1, "a password is checked");
+        let entry = (applied + 1).to_string();
+        let body = page.body.replace(name, "NAME").replace(&entry, "ENTRY");
+        let unlike = ["Date", "X-Bowline-Index"];
+        let mut headers = page.headers;
+        headers.retain(|(it, _)| !unlike.contains(&it.as_str()));
+        answers.push((page.status, headers, body));
+    }
+    assert_eq!(answers[0], answers[1], "byte by byte");
+    assert_eq!(answers[0], answers[2]);
+    assert_eq!(answers[0].0, 422);
+}
+
+#[test]
+fn a_young_cluster_has_no_accounts() {
+    let node = Node::start_with_rules(VERSION_BOARD - 1);
+    let api = Api::over(node, Front::Mio, bowline::http::front::Patience::default());
+    for action in ["/b/signup", "/b/login"] {
+        let typed = [("name", "ann"), ("password", PASSWORD)];
+        let page = Browser::default().fill(&api, (action, action), &typed);
+        says(&page, 503, "still runs an older version");
+        assert_eq!(page.form(action).get("name"), Some("ann"));
+    }
+}
+
+fn deed(page: &Page, action: &str, says: &str) -> Form {
+    page.form(action).press(says)
+}
+
+fn moderators_act_from_the_pages_of_others(front: Front) {
+    let api = Api::start(front);
+    let (mut ann, mut moderator) = (user(&api, "ann"), user(&api, "eve"));
+    let key = ann.post(&api, "A <title>", "https://example.com/");
+    let (post, hide) = (format!("/b/p/{key}"), format!("/b/hide/{key}"));
+    let has_tools = |page: &Page| {
+        ["/b/hide/", "/b/disable/", "/b/appoint/"].iter().any(|it| page.body.contains(it))
+    };
+    for page in [post.as_str(), "/b/u/ann", "/b/u/eve"] {
+        assert!(!has_tools(&moderator.open(&api, page)), "nobody is a moderator yet");
+    }
+    appoint(&api.node, "eve");
+    let form = deed(&moderator.open(&api, &post), &hide, "Hide");
+    let disable = deed(&moderator.open(&api, "/b/u/ann"), "/b/disable/ann", "Disable");
+    let promote = deed(&moderator.open(&api, "/b/u/ann"), "/b/appoint/ann", "Make moderator");
+
+    // Others have no such forms, and would not be served.
+    assert!(!has_tools(&ann.open(&api, &post)));
+    let csrf = ann.open(&api, &post).form("/b/logout").get("csrf").unwrap().to_owned();
+    for form in [&form, &disable, &promote] {
+        says(&ann.submit(&api, &form.clone().with("csrf", &csrf)), 403, "Only moderators");
+    }
+    let long = "why? ".repeat(1_001);
+    let page = moderator.submit(&api, &form.clone().with("reason", &long));
+    assert!(page.error("reason").is_some_and(|it| it.contains("5000")), "{page:?}");
+    assert_eq!(page.form(&hide).get("reason"), Some(&*long));
+    let page = moderator.submit(&api, &form.clone().with("csrf", "x").with("reason", "spam"));
+    assert_eq!((page.status, page.form(&hide).get("reason")), (403, Some("spam")));
+
+    let page = moderator.submit(&api, &form.with("reason", " <spam> &\r\nmore "));
+    assert_eq!(page.location(), post, "back to where it was done");
+    assert_eq!(ann.get(&api, &post).status, 410);
+    let hidden = moderator.get(&api, &post);
+    assert_eq!(hidden.status, 410);
+    let page = moderator.submit(&api, &deed(&hidden, &hide, "Show"));
+    assert_eq!((page.status, ann.get(&api, &post).status), (303, 200));
+
+    assert_eq!(moderator.submit(&api, &disable.with("reason", "a crowd")).status, 303);
+    assert!(!is_logged_in(&mut ann, &api), "all log-ins are ended");
+    says(&ann.log_in(&api, "ann", PASSWORD), 403, "disabled");
+    let form = deed(&moderator.open(&api, "/b/u/ann"), "/b/disable/ann", "Enable");
+    assert_eq!(moderator.submit(&api, &form).status, 303);
+    assert_eq!(ann.log_in(&api, "ann", PASSWORD).status, 303);
+    assert_eq!(moderator.submit(&api, &promote).location(), "/b/u/ann");
+    let form = deed(&ann.open(&api, "/b/u/eve"), "/b/appoint/eve", "Dismiss");
+    assert_eq!(ann.submit(&api, &form).status, 303);
+    assert!(!has_tools(&moderator.open(&api, &post)));
+    says(&moderator.submit(&api, &promote), 403, "Only moderators");
+    the_log_tells_it_all(&api, &key);
+}
+
+fn the_log_tells_it_all(api: &Api, key: &str) {
+    let mut anybody = Browser::default();
+    let json = anybody.open(api, "/b/log.json").json();
+    let deeds = json["deeds"].as_array().unwrap();
+    let field = |name: &str| deeds.iter().map(|deed| deed[name].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        field("did"),
+        ["dismissed", "appointed", "enabled", "disabled", "showed", "hid", "appointed"]
+    );
+    assert_eq!(field("by")[..2], ["ann", "eve"]);
+    assert!(field("by")[6].is_null(), "an operator");
+    assert_eq!((&deeds[5]["post"], &deeds[5]["user"]), (&key.into(), &serde_json::Value::Null));
+    assert_eq!(deeds[5]["reason"], "<spam> &\nmore");
+    assert_eq!((&deeds[3]["user"], &deeds[3]["reason"]), (&"ann".into(), &"a crowd".into()));
+
+    let page = anybody.open(api, "/b/log");
+    for line in ["an operator", "made eve a moderator", "hid the post", "<spam> &\nmore"] {
+        assert!(page.text().to_lowercase().contains(line), "{line}: {}", page.text());
+    }
+    assert!(!page.text().contains("A <title>"), "what was hidden is not told again");
+    let rss = html::text(&anybody.open(api, "/b/log.rss").body);
+    for line in ["an operator made eve a moderator", &format!("eve hid the post {key}"), "spam"] {
+        assert!(rss.contains(line), "{line}: {rss}");
+    }
+}
+
+#[test]
+fn the_log_comes_a_page_at_a_time() {
+    let api = Api::start(Front::Mio);
+    user(&api, "ann");
+    for number in 0..35 {
+        let moderator = number % 2 == 0;
+        let (by, name) = (None, "ann".to_owned());
+        assert_eq!(act(&api.node, Act::Appoint { by, name, moderator }), Told::Done);
+    }
+    let mut anybody = Browser::default();
+    let (mut target, mut ids) = ("/b/log.json".to_owned(), Vec::new());
+    for length in [30, 5] {
+        let json = anybody.open(&api, &target).json();
+        let deeds = json["deeds"].as_array().unwrap();
+        assert_eq!(deeds.len(), length);
+        ids.extend(deeds.iter().map(|deed| deed["id"].as_u64().unwrap()));
+        assert_eq!(json["self"], format!("http://test{target}"));
+        match json["next"].as_str() {
+            Some(next) => next.strip_prefix("http://test").unwrap().clone_into(&mut target),
+            None => assert_eq!(length, 5),
+        }
+    }
+    assert!(ids.is_sorted_by(|newer, older| newer > older), "{ids:?}");
+    let page = anybody.open(&api, "/b/log");
+    assert!(page.body.contains("rel=\"next\""), "{page:?}");
+    assert_eq!(anybody.get(&api, "/b/log?after=anything%00").status, 200);
+}
+
+/// Keeps all that is logged.
+struct Listener(Mutex<Vec<String>>);
+
+static LISTENER: Listener = Listener(Mutex::new(Vec::new()));
+
+impl log::Log for Listener {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().push(format!("{} {}", record.target(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn passwords_and_tokens_are_in_no_log_and_in_no_row() {
+    log::set_logger(&LISTENER).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let api = Api::start(Front::Mio);
+    let mut ann = user(&api, "ann");
+    let first = ann.cookies["bowline_login"].clone();
+    assert_eq!(change(&mut ann, &api, PASSWORD, OTHER).status, 303);
+    says(&ann.log_in(&api, "ann", PASSWORD), 422, "wrong");
+    // An older log-in that cannot be ended is logged, without its name.
+    let form = ann.open(&api, "/b/login").form("/b/login");
+    let form = form.with("name", "ann").with("password", OTHER);
+    let page = while_kept(&api, &mut ann, &form, |node| {
+        for _ in 0..2 {
+            node.wait_until_kept(1);
+            node.release();
+        }
+        node.wait_until_kept(1);
+        node.set_mood(Mood::Fails(Failure::not_applied(Reason::NoLeader)));
+    });
+    assert_eq!(page.status, 303, "{page:?}");
+    api.node.set_mood(Mood::Fine);
+    assert!(is_logged_in(&mut ann, &api));
+
+    let secrets = [PASSWORD, OTHER, &first, &ann.cookies["bowline_login"]];
+    let lines = LISTENER.0.lock().clone();
+    assert!(lines.iter().any(|line| line.contains("an older log-in")), "{lines:?}");
+    for secret in secrets {
+        assert!(!lines.iter().any(|line| line.contains(secret)), "{lines:?}");
+    }
+    let mut rows = 0;
+    api.node
+        .service
+        .client()
+        .view()
+        .scan(&[], None, &mut |key, value| {
+            rows += 1;
+            let within = |secret: &[u8]| {
+                [key, value].iter().any(|it| it.windows(secret.len()).any(|part| part == secret))
+            };
+            for secret in secrets {
+                assert!(!within(secret.as_bytes()), "a row holds {secret}");
+            }
+            true
+        })
+        .unwrap();
+    assert!(rows > 3, "there are accounts and log-ins");
+}
