@@ -44,7 +44,7 @@ export const TALK = [
     ["silas", "There is a left-handed one too, where the end comes out on the other side. Sailors and climbers disagree about which is better, at length."],
   ]],
   ["tomoko", "What I like most: however hard it was pulled, you can still open it. Few things that hold a ship can be undone with two fingers.\n\nThe double one further down is what climbers use, see also https://www.animatedknots.com/double-bowline-knot", []],
-  ["joaquin", "\u{1f9f6} Works with yarn as well.", [["greta", "So does everything that works with rope, in my experience. The reverse is what gets you."]]],
+  ["joaquin", "Works with yarn as well.", [["greta", "So does everything that works with rope, in my experience. The reverse is what gets you."]]],
 ];
 
 /** What the moderator hides, and why. */
