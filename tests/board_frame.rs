@@ -6,7 +6,7 @@ mod board_support;
 #[macro_use]
 mod http_support;
 
-use board_support::{Form, html};
+use board_support::{Browser, Form, Page, Site, html};
 use bowline::error::{Failure, Reason};
 use bowline::http::Options;
 use bowline::http::front::Patience;
@@ -26,6 +26,17 @@ both_fronts! {
     a_node_that_cannot_serve_gives_back_what_was_typed,
     style_and_icon_are_fetched_once,
     behind_tls_cookies_stay_there,
+    the_front_page_is_small,
+}
+
+impl Site for Api {
+    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
+        let lines: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let answer = self.ask_with(method, target, &lines, body);
+        let target = target.to_owned();
+        Page { target, status: answer.status, headers: answer.headers, body: answer.body }
+    }
 }
 
 /// A page for a browser with these cookies.
@@ -301,4 +312,39 @@ fn behind_tls_cookies_stay_there(front: Front) {
         let cookie = answer.header("Set-Cookie").unwrap();
         assert_eq!(cookie.ends_with("; Secure"), secure, "{cookie}");
     }
+}
+
+fn the_front_page_is_small(front: Front) {
+    let api = Api::start(front);
+    let title = "What a title says is mostly said in sixty characters or so";
+    let mut browser = Browser::default();
+    // One user may post only so much at once.
+    for name in ["alexandra", "benjamin", "charlotte"] {
+        browser = Browser::default();
+        browser.sign_up(&api, name);
+        for at in 0..10 {
+            let url = format!("https://www.some-host.example/a/page/of/{name}/{at}.html");
+            let key = browser.post(&api, &format!("{title}, number {at}"), &url);
+            browser.press(&api, &format!("/b/p/{key}"), "Like");
+        }
+    }
+    let page = browser.open(&api, "/b");
+    assert_eq!(page.posts().len(), 30);
+    let tokens = html::tokens(&page.body);
+    let mut besides: Vec<&str> = Vec::new();
+    for token in &tokens {
+        let html::Token::Open(tag) = token else { continue };
+        let loaded = tag.name == "img" || tag.get("rel").is_some_and(|it| it != "alternate");
+        if let (true, "img" | "link") = (loaded, tag.name.as_str()) {
+            besides.extend(tag.get("href").or(tag.get("src")));
+        }
+    }
+    besides.sort_unstable();
+    besides.dedup();
+    assert_eq!(besides.len(), 2, "a style and an icon: {besides:?}");
+    let besides: usize = besides.iter().map(|path| api.get(path).body.len()).sum();
+    let all = page.body.len() + besides;
+    assert!(all < 30_000, "{} bytes and {besides} besides", page.body.len());
+    let frame = browser.open(&api, "/b/settings").body.len();
+    assert!(frame < 4_000, "{frame} bytes without a list");
 }

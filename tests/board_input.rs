@@ -18,8 +18,12 @@ impl Site for Api {
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let answer = self.ask_with(method, target, &lines, body);
         assert!(answer.header("X-Bowline-Index").is_some(), "{answer:?}");
-        let page =
-            Page { target: target.to_owned(), status: answer.status, headers: answer.headers, body: answer.body };
+        let page = Page {
+            target: target.to_owned(),
+            status: answer.status,
+            headers: answer.headers,
+            body: answer.body,
+        };
         looks_right(&page, method);
         page
     }
@@ -432,7 +436,8 @@ fn a_form_that_was_refused_can_be_sent_again() {
     let api = Api::start(Front::Mio);
     let mut ann = user(&api, "ann");
     let form = ann.open(&api, "/b/post").form("/b/post");
-    let form = form.with("title", "A title").with("url", "https://example.com/").with("csrf", "old");
+    let form =
+        form.with("title", "A title").with("url", "https://example.com/").with("csrf", "old");
     let page = ann.submit(&api, &form);
     assert_eq!(page.status, 403);
     let page = ann.submit(&api, &page.form("/b/post"));
@@ -752,8 +757,11 @@ fn cookies_are_secure_behind_tls_and_only_a_proxy_is_believed() {
         let typed = [("name", &*format!("over-{proto}")), ("password", PASSWORD)];
         let page = browser.fill(&api, ("/b/signup", "/b/signup"), &typed);
         assert_eq!(page.status, 303, "{page:?}");
-        let cookies: Vec<_> =
-            page.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).collect();
+        let cookies: Vec<_> = page
+            .headers
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
+            .collect();
         assert!(cookies.len() >= 2, "the log-in and the index: {page:?}");
         for (_, cookie) in cookies {
             assert_eq!(cookie.contains("; Secure"), secure, "{cookie}");

@@ -69,7 +69,7 @@ struct Mind {
     deaf: bool,
     state: State<Store>,
     watches: Watches,
-    /// Links made elsewhere, which arrive here with the next read index.
+    /// Commands done elsewhere, which arrive here with the next read index.
     elsewhere: Vec<Bytes>,
     /// What was asked and not answered yet.
     kept: Vec<Request>,
@@ -203,7 +203,12 @@ impl Node {
 
     /// Makes a link on another node: it comes with the next read index.
     pub fn make_link_elsewhere(&self, url: &str) {
-        self.mind.lock().elsewhere.push(Bytes::copy_from_slice(url.as_bytes()));
+        self.do_elsewhere(&Command::CreateLink { url: Bytes::copy_from_slice(url.as_bytes()) });
+    }
+
+    /// Does a command on another node: it comes with the next read index.
+    pub fn do_elsewhere(&self, command: &Command) {
+        self.mind.lock().elsewhere.push(command.encode());
     }
 
     /// What was asked for besides writes and reads.
@@ -302,10 +307,10 @@ impl Mind {
         }
     }
 
-    /// What was made elsewhere comes here.
+    /// What was done elsewhere comes here.
     fn arrive(&mut self) {
-        for url in std::mem::take(&mut self.elsewhere) {
-            self.create(url);
+        for command in std::mem::take(&mut self.elsewhere) {
+            self.apply(&command);
         }
     }
 
