@@ -279,7 +279,7 @@ fn what_is_too_long_is_refused_and_kept() {
     let long = "<\u{20ac}".repeat(5_000);
     let page = ann.fill(&api, (&post, &comment), &[("text", &long)]);
     assert_eq!(page.status, 422);
-    assert!(page.error("text").unwrap().contains("5000"), "{page:?}");
+    assert!(page.error("text").unwrap().replace(',', "").contains("5000"), "{page:?}");
     assert_eq!(page.form(&comment).get("text"), Some(long.as_str()));
     assert!(page.text().contains(&fits), "it is the post's page still");
     let fits = "<\u{20ac}".repeat(2_500);

@@ -292,7 +292,7 @@ fn paths_and_methods_are_checked(front: Front) {
         let answer = api.ask(method, target, "");
         assert_eq!((answer.status, answer.header("Allow")), (405, Some(allow)), "{target}");
     }
-    for path in ["/api", "/api/other", "/ui", "/b", "/favicon.ico", "/.well-known/x", "/livez/x"] {
+    for path in ["/api", "/api/other", "/ui", "/bb", "/b.rss", "/.well-known/x", "/livez/x"] {
         problem(&api.get(path), 404);
     }
     let consul = api.get("/v1/other");

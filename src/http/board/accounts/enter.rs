@@ -15,8 +15,8 @@ use crate::http::reply::{Response, Value};
 use crate::http::service::Service;
 use crate::http::step::{Continue, Step};
 use crate::node::{Ask, Completion, Outcome, StoreError};
-use crate::state::Command;
 use crate::state::board::{self, Act, LoginId, Refusal, Told};
+use crate::state::{Command, Reply};
 
 /// Goes on when a browser could not be logged in; when it could, it is sent to where it wanted to go.
 pub(super) trait Entering: Send + Debug {
@@ -116,9 +116,10 @@ impl Continue for Replacing {
         let Self { token, visitor } = *self;
         // The new one stands, and its browser must have it whatever became of the older one, whose token
         // nobody has any more.
-        if let Outcome::Failed(failure) = &completion.outcome {
+        if !matches!(completion.outcome, Outcome::Written(Reply::Board(_))) {
+            let outcome = completion.outcome;
             log::warn!(
-                "an older log-in could not be ended and stands until its time is over: {failure}"
+                "an older log-in may not have ended, and stands until its time: {outcome:?}"
             );
         }
         let seen = cookies::seen(visitor.seen.max(completion.index), visitor.origin.tls);

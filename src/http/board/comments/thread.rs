@@ -83,7 +83,7 @@ impl Talk<'_> {
             } @else if self.around.remove == Some(id) && self.is_removable(comment) {
                 (self.removal(id))
             } @else if open {
-                p.comment-tools {
+                p.byline {
                     a href=(self.here("reply", id)) rel="nofollow" { "Reply" } " "
                     @if self.is_removable(comment) {
                         a href=(self.here("remove", id)) rel="nofollow" { "Remove" }

@@ -38,18 +38,23 @@ impl<'a> Row<'a> {
     /// As it stands in a list.
     pub(in crate::http::board) fn show(&self, visitor: &Visitor) -> Markup {
         html! {
-            p.headline { (self.title()) }
+            p { (self.title()) " " (self.host()) }
             (self.byline(visitor))
         }
     }
 
-    /// The title, and the host that it leads to.
+    /// The title, which leads through the short link.
     pub(in crate::http::board) fn title(&self) -> Markup {
         let Self { post, .. } = *self;
         html! {
-            a.title href={ "/" (post.key) } rel="nofollow ugc" { (parts::typed(&post.title)) } " "
-            a.host href=(site::host(&post.host)) { (parts::typed(&post.host)) }
+            a.title href={ "/" (post.key) } rel="nofollow ugc" { (parts::typed(&post.title)) }
         }
+    }
+
+    /// The host that it leads to, which is ASCII by the rules of URLs.
+    pub(in crate::http::board) fn host(&self) -> Markup {
+        let Self { post, .. } = *self;
+        html! { a.host href=(site::host(&post.host)) { (post.host) } }
     }
 
     /// What there is to know about it, and the button to like it.
@@ -59,8 +64,7 @@ impl<'a> Row<'a> {
             p.byline {
                 span.likes { (parts::count(post.likes, "like")) } " "
                 (self.like()) " by " (parts::user_link(author)) " "
-                (parts::age(visitor, post.wall_ms)) " "
-                (edited(post)) " "
+                (parts::age(visitor, post.wall_ms)) " " (edited(post))
                 a.discuss href=(site::post(&post.key)) { (discussion(post.comments)) }
             }
         }
@@ -93,7 +97,7 @@ pub(in crate::http::board) fn likes_form(visitor: &Visitor, first: &Post, rows: 
 fn edited(post: &Post) -> Markup {
     html! {
         @if let Some(ms) = post.edited_ms {
-            span.edited title=(time::rfc3339(ms)) { "edited" }
+            span.edited title=(time::rfc3339(ms)) { "edited" } " "
         }
     }
 }

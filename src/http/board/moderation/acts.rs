@@ -10,6 +10,7 @@ use super::super::visit::{self, Submitted};
 use super::super::visitor::Visitor;
 use super::super::{site, typed};
 use super::deed::{Deed, What};
+use crate::escapes;
 use crate::http::query;
 use crate::http::reply::Response;
 use crate::http::service::Service;
@@ -129,7 +130,7 @@ fn page(visitor: &Visitor, deed: &Deed, errors: &Errors) -> Response {
 
 fn target(deed: &Deed) -> Markup {
     let (what, path) = match deed.what {
-        What::Hide => ("The post ", site::post(&deed.target)),
+        What::Hide => ("The post ", site::post(&escapes::path(deed.target.as_bytes()))),
         What::Disable | What::Appoint => ("The user ", site::user(&deed.target)),
     };
     html! { (what) a href=(path) { (parts::typed(&deed.target)) } }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::super::form::Errors;
 use super::super::views::parts::{self, Field};
 use super::super::visitor::Visitor;
+use crate::escapes;
 use crate::state::board::{Act, LoginId, TEXT_LEN_MAX};
 
 /// What can be done; each can be undone.
@@ -49,11 +50,12 @@ impl Deed {
 
     /// The form that does it, and leads back to this path.
     pub(super) fn form(&self, visitor: &Visitor, next: &str, errors: &Errors) -> Markup {
-        let path = match self.what {
+        let verb = match self.what {
             What::Hide => "hide",
             What::Disable => "disable",
             What::Appoint => "appoint",
         };
+        let action = format!("/b/{verb}/{}", escapes::path(self.target.as_bytes()));
         let reason = Field {
             name: "reason",
             label: "Reason",
@@ -63,7 +65,7 @@ impl Deed {
             ..Field::default()
         };
         html! {
-            form.deed method="post" action={ "/b/" (path) "/" (self.target) } {
+            form.deed method="post" action=(action) {
                 (parts::csrf(visitor))
                 (parts::next(next))
                 input type="hidden" name="on" value=(if self.on { "yes" } else { "no" });

@@ -114,7 +114,10 @@ impl Seen {
             @if self.lines.is_empty() {
                 p.empty { "Nothing so far." }
             } @else {
-                ol.log { @for line in &self.lines { li { (line.show(visitor)) } } }
+                table.log {
+                    thead { tr { th { "When" } th { "Who" } th { "What" } th { "Why" } } }
+                    tbody { @for line in &self.lines { (line.show(visitor)) } }
+                }
             }
             @if let Some(next) = &self.next { (parts::more(PATH, next)) }
         };
@@ -126,7 +129,7 @@ impl Seen {
         let item = |line: &Line| Item {
             title: line.text(),
             link: site.url(&line.target.path()),
-            id: format!("{page}#{}", line.moderated.revision),
+            id: format!("{page}#d-{}", line.moderated.revision),
             id_is_url: false,
             wall_ms: line.moderated.wall_ms,
             comments: None,
@@ -219,19 +222,23 @@ impl Line {
 
     fn show(&self, visitor: &Visitor) -> Markup {
         let (before, after) = self.words();
-        let reason = &self.moderated.reason;
+        let Moderated { revision, wall_ms, reason, .. } = &self.moderated;
         html! {
-            p {
-                @match &self.by {
-                    Some(name) => (parts::user_link(name)),
-                    None => "An operator",
+            tr id={ "d-" (revision) } {
+                td { (parts::age(visitor, *wall_ms)) }
+                td {
+                    @match &self.by {
+                        Some(name) => (parts::user_link(name)),
+                        None => "An operator",
+                    }
                 }
-                " " (before) " "
-                a href=(self.target.path()) { (parts::typed(self.target.name())) }
-                (after) " "
-                span.meta { (parts::age(visitor, self.moderated.wall_ms)) }
+                td {
+                    (before) " "
+                    a href=(self.target.path()) { (parts::typed(self.target.name())) }
+                    (after)
+                }
+                td.text { (parts::typed(reason)) }
             }
-            @if !reason.is_empty() { p.reason { (parts::typed(reason)) } }
         }
     }
 }

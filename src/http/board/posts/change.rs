@@ -70,7 +70,7 @@ impl Change {
             (body)
             p { a href=(site::post(&post.key)) { "Back to the post" } }
         };
-        let response = layout::page(errors.status(), visitor, title, None, body);
+        let response = layout::page(errors.status(), &way_back, title, None, body);
         Ok(waiting(response, errors.top().and_then(Trouble::retry_after_s)))
     }
 

@@ -166,9 +166,14 @@ impl Shown<'_> {
     fn page(&self) -> Result<Response, StoreError> {
         let Self { post, visitor, around, .. } = *self;
         let row = Row::of(self.view, visitor, post, &self.author)?;
+        let headline = html! {
+            h1 { (row.title()) }
+            p { (row.host()) }
+            (row.byline(visitor))
+        };
         let body = html! {
             article.post id={ "p-" (post.key) } {
-                (likes_form(visitor, post, html! { h1 { (row.title()) } (row.byline(visitor)) }))
+                (likes_form(visitor, post, headline))
                 (self.tools())
             }
             (self.notices()?)
@@ -185,12 +190,13 @@ impl Shown<'_> {
         let own = visitor.is(post.user) && post.standing == Standing::Shown;
         html! {
             @if own && self.now.is_fresh(post.clock_ms) {
-                p.own-tools {
+                p.byline {
                     a href={ "/b/edit/" (post.key) } { "Edit title" } " "
                     a href={ "/b/delete/" (post.key) } { "Delete" }
                 }
             }
-            (moderation::post_tools(visitor, post))
+            // One thing at a time, as each comes with a reason.
+            @if self.around.remove.is_none() { (moderation::post_tools(visitor, post)) }
         }
     }
 
@@ -224,9 +230,9 @@ impl Shown<'_> {
         let is_open = |id| page.comments.iter().any(|(comment, _)| comment.id == id);
         let answers_here = around.reply.is_some_and(is_open);
         Ok(html! {
+            @if !answers_here { (talk.form(around.reply)) }
             section.comments #comments aria-labelledby="comments-title" {
                 h2 #comments-title { (parts::count(post.comments, "comment")) }
-                @if !answers_here { (talk.form(around.reply)) }
                 @if after.is_some() {
                     p { a href={ (site::post(&post.key)) "#comments" } { "To the first comments" } }
                 }

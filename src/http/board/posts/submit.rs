@@ -167,7 +167,7 @@ fn page(visitor: &Visitor, form: &Form, errors: &Errors) -> Response {
             (parts::button("Post"))
         }
     };
-    let response = layout::page(errors.status(), visitor, "Post a link", None, body);
+    let response = layout::page(errors.status(), &way_back, "Post a link", None, body);
     waiting(response, errors.top().and_then(Trouble::retry_after_s))
 }
 

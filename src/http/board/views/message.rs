@@ -6,7 +6,7 @@ use super::super::act::{Trouble, waiting};
 use super::super::form::Form;
 use super::super::paths;
 use super::super::visitor::{Caller, Visitor};
-use super::layout;
+use super::{layout, parts};
 use crate::http::reply::Response;
 use crate::http::service::Service;
 use crate::http::wire::{self, Head};
@@ -61,9 +61,10 @@ pub(in crate::http::board) fn refused(
     };
     let typed = form.into_iter().flat_map(Form::typed);
     let kept = html! {
-        @for (name, text) in typed {
-            p.field { label for=(name) { "What you typed (" (name) ")" }
-                textarea id=(name) rows="4" readonly { "\n" (text) } }
+        // A field's name is what somebody sent, too, and no id.
+        @for (at, (name, text)) in typed.enumerate() {
+            p.field { label for={ "typed-" (at) } { "What you typed (" (parts::typed(name)) ")" }
+                textarea id={ "typed-" (at) } rows="4" readonly { "\n" (text) } }
         }
     };
     let response = with(visitor, trouble.status, title, &trouble.message, kept);
