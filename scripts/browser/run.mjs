@@ -27,23 +27,15 @@ if (unknown.length > 0) {
 const cluster = new Cluster(process.env.BOWLINE);
 let browser;
 
-// Nodes are ended at the very end of this process, however it comes to that; the browser ends by itself
-// when its pipe is closed, or with this.
+// However this process ends, the nodes end with it, and so does the browser, as playwright sees to it.
 process.on("exit", () => cluster.end());
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]) {
-  process.on(signal, () => end(code));
+  process.on(signal, () => process.exit(code));
 }
 setTimeout(() => {
   console.error(`FAIL: not done after ${LIMIT / 60_000} minutes`);
-  end(1);
+  process.exit(1);
 }, LIMIT).unref();
-
-async function end(code) {
-  // Should the browser not want to go, this process goes without it.
-  setTimeout(() => process.exit(code), 5_000).unref();
-  await browser?.close().catch(() => {});
-  process.exit(code);
-}
 
 const seconds = (since) => `${((performance.now() - since) / 1_000).toFixed(1)} s`;
 
@@ -101,4 +93,4 @@ try {
   failed.push("everything");
 }
 console.log(`${failed.length > 0 ? `FAIL ${failed.join(", ")}` : "PASS"} after ${seconds(start)}`);
-await end(failed.length > 0 ? 1 : 0);
+process.exit(failed.length > 0 ? 1 : 0);

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 
+import { samePages } from "../same.mjs";
+
 export const title = "an ordinary day on three nodes, without JavaScript";
 
 export async function run({ people, cluster, step }) {
@@ -76,13 +78,26 @@ export async function run({ people, cluster, step }) {
     });
   });
 
-  await step("he cannot edit it, nor like it twice, nor with a token that is wrong", async () => {
+  await step("she likes it on two machines at once, on two nodes: that is one like", async () => {
+    const phone = await people.again(ada);
+    await phone.goTo(three, "/b");
+    await phone.logIn();
+    await phone.open(`/b/p/${key}`);
+    await ada.goTo(two, `/b/p/${key}`);
+    await Promise.all([ada.press("Like"), phone.press("Like")]);
+    await bob.sees(one, `/b/p/${key}`, "two likes, hers and his", async () => (await bob.likes(key)) === 2);
+    await samePages(bob, cluster.nodes, [`/b/p/${key}`]);
+    assert.equal(await bob.likes(key), 2);
+    await phone.goTo(one, `/b/p/${key}`);
+    await phone.like(key, "Unlike");
+  });
+
+  await step("he cannot edit it, nor like it once more with a token that is wrong", async () => {
     await bob.goTo(one, `/b/edit/${key}`);
     assert.ok(bob.status >= 400 && bob.status < 500, `answered ${bob.status}`);
-    for (const [csrf, expected] of [["wrong", 403], [null, 403]]) {
-      const form = csrf ? { csrf } : {};
+    for (const form of [{ csrf: "wrong" }, {}]) {
       const answer = await bob.context.request.post(one.url(`/b/like/${key}`), { form });
-      assert.equal(answer.status(), expected);
+      assert.equal(answer.status(), 403);
     }
     await ada.sees(three, `/b/p/${key}`, "one like", async () => (await ada.likes(key)) === 1);
   });

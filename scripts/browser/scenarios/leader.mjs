@@ -69,4 +69,21 @@ export async function run({ people, cluster, step }) {
       return (await ada.likes(key)) === 0 && (await ada.text()).includes("The file command would");
     });
   });
+
+  await step("the leader is killed just as she posts: it is there once, and he sees it once", async () => {
+    const [next, ...others] = await cluster.roles();
+    await ada.goTo(others[0], "/b/post");
+    const link = { title: "Half a sentence, and then", url: "https://www.bl.uk/collection" };
+    await Promise.all([ada.send(link, "Post"), next.kill()]);
+    assert.equal(ada.status, 200, await ada.text());
+    const once = async (person) => {
+      const titles = await person.page.locator("li.post a.title").allInnerTexts();
+      return titles.filter((title) => title === link.title).length === 1;
+    };
+    await ada.goTo(others[1], "/b/newest");
+    assert.ok(await once(ada), await ada.text());
+    await bob.sees(others[1], "/b/newest", "it once", () => once(bob));
+    await cluster.mend();
+    await samePages(bob, cluster.nodes, ["/b/newest", `/b/u/${ada.name}`]);
+  });
 }
