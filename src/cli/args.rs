@@ -434,6 +434,8 @@ pub enum ModeratorVerb {
     Add(ModeratorArgs),
     /// Make a user a moderator no longer
     Remove(ModeratorArgs),
+    /// Print the names of the moderators
+    List(ListModeratorsArgs),
 }
 
 /// Arguments of `board moderator add` and `board moderator remove`.
@@ -445,6 +447,14 @@ pub struct ModeratorArgs {
     /// Data directory of the node that is asked: the token in it shows that you are its operator
     #[arg(long, value_name = "DIR", default_value = "./bowline-data")]
     pub data: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
+/// Arguments of `board moderator list`.
+#[derive(Args, Clone, Debug)]
+pub struct ListModeratorsArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub node: NodeUrls,
@@ -579,7 +589,7 @@ mod tests {
             ("--trusted-proxy proxy.example", "10.0.0.0/8"),
             ("--trusted-proxy 10.0.0.0/33", "32 bits"),
             ("board moderator add a/b", "hyphens"),
-            ("board moderator list", "list"),
+            ("board moderator list ann", "ann"),
             ("fly", "fly"),
         ] {
             let message = refused(line);

@@ -6,10 +6,11 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use serde::Deserialize;
 use ureq::http::Method;
 
-use super::args::{BoardVerb, ModeratorArgs, ModeratorVerb};
-use super::client::{Answer, Client};
+use super::args::{BoardVerb, ListModeratorsArgs, ModeratorArgs, ModeratorVerb};
+use super::client::{Answer, Client, plain};
 use super::{Error, print};
 use crate::node::OPERATOR_TOKEN;
 
@@ -21,21 +22,33 @@ pub(super) fn run(verb: &BoardVerb) -> Result<(), Error> {
 
 fn moderator(verb: &ModeratorVerb) -> Result<String, Error> {
     let (args, method, done) = match verb {
+        ModeratorVerb::List(args) => return list(args),
         ModeratorVerb::Add(args) => (args, Method::PUT, "is a moderator"),
         ModeratorVerb::Remove(args) => (args, Method::DELETE, "is no moderator"),
     };
     let answer = ask_as_operator(args, &method)?;
     match answer.status {
-        200 => Ok(format!("{} {done}\n", args.name)),
+        204 => Ok(format!("{} {done}\n", args.name)),
         401 => Err(Error::new(format!(
-            "the token in {} is not that of the node at {}: give the data directory of that node with \
-             --data DIR, or the address of the node whose directory this is with --node URL",
-            args.data.display(),
+            "{} is not the token of the node at {}: give the data directory of that node with --data \
+             DIR, or the address of the node whose directory this is with --node URL",
+            args.data.join(OPERATOR_TOKEN).display(),
             args.node.urls.join(", ")
         ))),
         404 => Err(Error::new(format!("{}: {}", args.name, answer.problem()))),
         _ => Err(Error::new(answer.problem())),
     }
+}
+
+/// What `GET /api/board/moderators` says.
+#[derive(Deserialize)]
+struct Moderators {
+    moderators: Vec<String>,
+}
+
+fn list(args: &ListModeratorsArgs) -> Result<String, Error> {
+    let list: Moderators = Client::new(&args.node.urls).get_json("/api/board/moderators")?;
+    Ok(list.moderators.iter().map(|name| plain(name) + "\n").collect())
 }
 
 /// Asks the nodes in turn until one knows the token and has an answer. Of those that have none, that
@@ -91,12 +104,15 @@ mod tests {
     /// A node that knows one token and one user.
     fn node(token: &'static str) -> String {
         testing::serve(move |asked| {
+            if asked.line == "GET /api/board/moderators" {
+                return Reply::new(200, r#"{"moderators":["ann","Bob"]}"#);
+            }
             if !asked.head.contains(&format!("authorization: Bearer {token}")) {
                 return Reply::new(401, r#"{"detail":"this wants a token"}"#);
             }
             match asked.line.as_str() {
-                "PUT /api/board/moderators/ann" => Reply::new(200, "{}"),
-                "DELETE /api/board/moderators/ann" => Reply::new(200, "{}"),
+                "PUT /api/board/moderators/ann" => Reply::new(204, ""),
+                "DELETE /api/board/moderators/ann" => Reply::new(204, ""),
                 "PUT /api/board/moderators/old" => Reply::new(503, r#"{"detail":"too old"}"#),
                 "PUT /api/board/moderators/bob" => Reply::new(404, r#"{"detail":"no user"}"#),
                 line => panic!("nobody asked for {line}"),
@@ -125,6 +141,9 @@ mod tests {
         assert_eq!(add("ann", data.path(), &[&base]).unwrap(), "ann is a moderator\n");
         let remove = ModeratorVerb::Remove(args("ann", data.path(), &[&base]));
         assert_eq!(moderator(&remove).unwrap(), "ann is no moderator\n");
+        let node = NodeUrls { urls: vec![base.clone()] };
+        let list = ModeratorVerb::List(ListModeratorsArgs { node });
+        assert_eq!(moderator(&list).unwrap(), "ann\nBob\n");
         assert_eq!(add("bob", data.path(), &[&base]).unwrap_err(), "bob: no user");
         assert_eq!(add("old", data.path(), &[&base]).unwrap_err(), "too old");
     }
@@ -143,7 +162,7 @@ mod tests {
     fn what_is_wrong_is_said_with_what_to_do() {
         let (right, wrong, base) = (data("secret"), data("wrong"), node("secret"));
         let error = add("ann", wrong.path(), &[&base]).unwrap_err();
-        assert!(error.contains("--data DIR") && error.contains(&base), "{error}");
+        assert!(error.contains("operator-token") && error.contains(&base), "{error}");
         let nothing = tempfile::tempdir().unwrap();
         let error = add("ann", nothing.path(), &[&base]).unwrap_err();
         assert!(error.contains("operator-token") && error.contains("--data DIR"), "{error}");

@@ -159,6 +159,7 @@ pub const ROUTES: &[Route] = &[
     state("/b/disable/{name}", &[Post], board::moderation::disable).taking(Takes::Form),
     state("/b/appoint/{name}", &[Post], board::moderation::appoint).taking(Takes::Form),
     state("/b/{list}", &[Get, Head], board::lists::named),
+    state("/api/board/moderators", &[Get, Head], board::operator::moderators),
     state("/api/board/moderators/{name}", &[Put, Delete], board::operator::moderator),
 ];
 

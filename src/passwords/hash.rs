@@ -10,8 +10,8 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Versio
 use super::Secret;
 use crate::ids;
 
-/// KiB of memory that a hash takes. These three are the second choice of RFC 9106, 4, cut to what OWASP
-/// calls enough: a small machine hashes some dozens a second.
+/// KiB of memory that a hash takes. These three are what OWASP's advice on storing passwords calls enough;
+/// a core does some dozens of them a second.
 const MEMORY_KIB: u32 = 19_456;
 /// How often that memory is gone through.
 const PASSES: u32 = 2;

@@ -13,12 +13,36 @@ use super::super::step::Continue;
 use super::super::wire::{Head, Method, Request};
 use crate::node::{Ask, Completion, Outcome};
 use crate::passwords::Secret;
-use crate::state::board::{Act, Refusal, Told};
+use crate::state::board::{self, Act, Refusal, Told};
 use crate::state::{Command, Reply, Summary, VERSION_BOARD};
 
 /// What is told to whoever has not shown that he may.
 const WANTED: &str = "this wants the operator's token of this very node: Authorization: Bearer TOKEN, with \
                       the text of the file operator-token in its data directory";
+
+/// How many moderators are listed.
+const LISTED_MAX: usize = 10_000;
+
+/// `GET /api/board/moderators`: who they are, as far as this node knows.
+pub(in crate::http) fn moderators(service: &Service, _: &str, request: &Request) -> Step {
+    let view = service.client.view();
+    let users = match board::moderators(&view, LISTED_MAX) {
+        Ok(users) => users,
+        Err(error) => {
+            log::error!("cannot read who the moderators are: {error}");
+            return Problem::new(500, "this node cannot read its disk").into();
+        }
+    };
+    let list = Moderators { moderators: users.into_iter().map(|user| user.name).collect() };
+    let response = Response::json(200, &list, query::flag(request.query(), "pretty"));
+    response.with("Cache-Control", "no-store").at(view.applied()).into()
+}
+
+#[derive(Serialize)]
+struct Moderators {
+    /// Their names, in the order of their accounts.
+    moderators: Vec<String>,
+}
 
 /// `PUT|DELETE /api/board/moderators/{name}`: makes a user a moderator, or takes that back.
 pub(in crate::http) fn moderator(service: &Service, part: &str, request: &Request) -> Step {
@@ -32,11 +56,9 @@ pub(in crate::http) fn moderator(service: &Service, part: &str, request: &Reques
         return Problem::unavailable(why).into();
     }
     let (name, moderator) = (query::decode(part).into_owned(), request.method == Method::Put);
-    let act = Act::Appoint { by: None, name: name.clone(), moderator };
+    let act = Act::Appoint { by: None, name, moderator };
     let ask = Ask::Write(Command::Board(act).encode());
-    let pretty = query::flag(request.query(), "pretty");
-    let then = Appointed { name, moderator, pretty };
-    Step::ask(ask, service.options.request_timeout, Box::new(then))
+    Step::ask(ask, service.options.request_timeout, Box::new(Appointed))
 }
 
 /// Whether a request carries the token, found out in a time that says nothing about it.
@@ -49,21 +71,14 @@ fn is_operator(head: &Head, token: Option<&Secret>) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && given.trim_ascii().ct_eq(token.bytes()).into()
 }
 
-/// What became of a user.
-#[derive(Debug, Serialize)]
-struct Appointed {
-    name: String,
-    moderator: bool,
-    #[serde(skip)]
-    pretty: bool,
-}
+/// It will be done, or not.
+#[derive(Debug)]
+struct Appointed;
 
 impl Continue for Appointed {
     fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
         let response = match completion.outcome {
-            Outcome::Written(Reply::Board(Told::Done)) => {
-                Response::json(200, &self, self.pretty).with("Cache-Control", "no-store")
-            }
+            Outcome::Written(Reply::Board(Told::Done)) => Response::new(204),
             Outcome::Written(Reply::Board(Told::Refused(Refusal::NoUser))) => {
                 Problem::new(404, "there is no user of this name; /b/signup makes accounts").into()
             }

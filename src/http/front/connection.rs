@@ -6,7 +6,7 @@
 //! bounds the connection does not read, which the client's TCP feels.
 
 use std::io::{ErrorKind, Read};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::time::{Duration, Instant};
 
 use ::mio::net::TcpStream;
@@ -15,6 +15,7 @@ use socket2::SockRef;
 use super::Patience;
 use super::desk::{Desk, Owed, Place};
 use super::intake::Intake;
+use super::mio::Accepted;
 use super::outbox::Outbox;
 use crate::http::reply::Response;
 use crate::http::wire::{Arrival, CONTINUE, Decoder, Exchange, Stage};
@@ -71,6 +72,7 @@ enum Phase {
 
 pub(super) struct Connection {
     stream: TcpStream,
+    peer: IpAddr,
     decoder: Decoder,
     /// The body that is being handed on.
     intake: Option<Box<Intake>>,
@@ -91,9 +93,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, place: Place, decoder: Decoder, now: Instant) -> Self {
+    pub fn new((stream, peer): Accepted, place: Place, decoder: Decoder, now: Instant) -> Self {
         Self {
             stream,
+            peer,
             decoder,
             intake: None,
             outbox: Outbox::new(place),
@@ -282,16 +285,20 @@ impl Connection {
         let place = self.outbox.next();
         let outcome = match (arrival, &mut self.intake) {
             (Arrival::Request(request), _) => {
+                let request = request.sent_by(self.peer);
                 let owed = desk.call(&request, place);
                 return self.outbox.push(owed, Exchange::of(&request), desk);
             }
-            (Arrival::Upload(head), intake) => match Intake::begin(&head, desk) {
-                Ok(begun) => {
-                    *intake = Some(Box::new(begun));
-                    Ok(())
+            (Arrival::Upload(mut head), intake) => {
+                head.peer = self.peer;
+                match Intake::begin(&head, desk) {
+                    Ok(begun) => {
+                        *intake = Some(Box::new(begun));
+                        Ok(())
+                    }
+                    Err(response) => return self.refuse(response, Exchange::of(&head), desk),
                 }
-                Err(response) => return self.refuse(response, Exchange::of(&head), desk),
-            },
+            }
             (Arrival::Piece(bytes), Some(intake)) => intake.write(bytes, place, desk),
             (Arrival::End, intake) => {
                 let intake = intake.take().expect("a body ends behind its head");

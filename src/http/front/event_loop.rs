@@ -239,14 +239,14 @@ impl EventLoop {
         self.acceptor = Some(acceptor);
     }
 
-    fn adopt(&mut self, (stream, peer): Accepted, now: Instant) {
+    fn adopt(&mut self, accepted: Accepted, now: Instant) {
         self.desk.service.client().metrics.http_opened.inc();
         let connection = self.next_id;
         self.next_id += 1;
         let slot = self.connections.insert_with(|slot| {
             let place = Place { slot, connection, answer: 0 };
             let decoder = Decoder::new(Arc::clone(self.desk.service.limits()));
-            Connection::new(stream, place, decoder.with_peer(peer), now)
+            Connection::new(accepted, place, decoder, now)
         });
         let stream = self.connections.get_mut(slot).expect("it was just put there").stream();
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -1,6 +1,5 @@
 //! From bytes as they arrive to requests, one after the other.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +21,6 @@ const BUFFER_KEEP: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Decoder {
     limits: Arc<Limits>,
-    peer: IpAddr,
     buffer: Vec<u8>,
     /// What lies before it in the buffer is used up.
     start: usize,
@@ -107,14 +105,7 @@ impl Decoder {
     /// A decoder at the start of a connection.
     #[must_use]
     pub fn new(limits: Arc<Limits>) -> Self {
-        let peer = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        Self { limits, peer, buffer: Vec::new(), start: 0, state: State::Head(HeadScan::default()) }
-    }
-
-    /// The same for a connection with this other end, which its requests will name.
-    #[must_use]
-    pub fn with_peer(self, peer: IpAddr) -> Self {
-        Self { peer, ..self }
+        Self { limits, buffer: Vec::new(), start: 0, state: State::Head(HeadScan::default()) }
     }
 
     /// Takes bytes as they arrived. The caller bounds them: it stops feeding while it does not take
@@ -170,8 +161,7 @@ impl Decoder {
                 let end = scan.find_end(&self.buffer, &mut self.start, &self.limits)?;
                 let Some(length) = end else { return Ok(None) };
                 let bytes = &self.buffer[self.start..self.start + length];
-                let mut head = Head::parse(bytes, &self.limits)?;
-                head.peer = self.peer;
+                let head = Head::parse(bytes, &self.limits)?;
                 self.start += length;
                 self.begin(head)
             }

@@ -28,7 +28,8 @@ pub struct Head {
     pub framing: Framing,
     /// Whether the client waits for a go-ahead before it sends the body.
     pub expects_continue: bool,
-    /// Who sent it: the other end of the connection. Unspecified (`0.0.0.0`) until somebody says so.
+    /// Who sent it: the other end of the connection, which is not in the bytes. Unspecified (`0.0.0.0`)
+    /// until the front says it.
     pub peer: IpAddr,
     bytes: Box<[u8]>,
     /// Empty when an absolute target had no path.

@@ -15,6 +15,8 @@ mod encode;
 mod head;
 mod limits;
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 pub use decoder::{Arrival, Decoder, Stage};
@@ -96,6 +98,13 @@ impl Request {
     #[must_use]
     pub fn new(head: Head, body: Bytes) -> Self {
         Self { head, body }
+    }
+
+    /// The same, sent by this other end of a connection.
+    #[must_use]
+    pub fn sent_by(mut self, peer: IpAddr) -> Self {
+        self.head.peer = peer;
+        self
     }
 }
 
