@@ -125,7 +125,7 @@ fn check(method: &str, target: &str, raw: &Raw) {
         let page = kind == "text/html; charset=utf-8";
         if is_of_the_board(target) && !is_feed(target) {
             assert!(page, "{said}");
-        } else if !consul && !elsewhere && !(page && is_of_the_board(target)) {
+        } else if !(consul || elsewhere || page && is_of_the_board(target)) {
             assert_eq!(kind, "application/problem+json", "{said}");
         }
     }

@@ -163,6 +163,9 @@ Bowline: short links that stay up.
   Follow a short link:
     curl -i http://{host}/KEY
 
+  The link board, for a browser:
+    http://{host}/b
+
   Look at the cluster:
     curl http://{host}/readyz?verbose
     curl http://{host}/api/status?pretty

@@ -9,7 +9,7 @@ use super::wire::Request;
 use crate::membership::RosterStatus;
 use crate::metrics::{Histogram, Metrics};
 use crate::node::{Client, DiskHealth, Phase, Status};
-use crate::state::Summary;
+use crate::state::{Standing, Summary};
 
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -29,6 +29,11 @@ pub(super) fn page(service: &Service, _: &str, _: &Request) -> Step {
         page.one("revision", "counter", "Commands that changed the state.", summary.revision);
         let version = summary.cluster_version;
         page.one("cluster_version", "gauge", "Version of the rules in force.", version);
+    }
+    if let Ok(Standing { board, .. }) = Standing::decode(&meta) {
+        page.one("board_users", "gauge", "Accounts of the link board.", board.users);
+        page.one("board_posts", "gauge", "Posts that are shown.", board.posts);
+        page.one("board_comments", "gauge", "Comments that were not taken away.", board.comments);
     }
     roster(&mut page, client);
     counters(&mut page, &client.metrics);
