@@ -141,6 +141,19 @@ export class Cluster {
     return [leader, ...this.up.filter((node) => node !== leader)];
   }
 
+  /** Sees to it that this node leads: on a slow machine another one may have been elected in between. */
+  async makeLeader(node) {
+    await eventually(`${node.name} leads`, async () => {
+      const leader = await this.leader();
+      if (leader === node) return true;
+      const { Servers } = await leader.json("/v1/operator/raft/configuration");
+      const { ID } = Servers.find((server) => server.Address === node.peer);
+      const path = `/v1/operator/raft/transfer-leader?id=${ID}`;
+      await fetch(leader.url(path), { method: "PUT", signal: AbortSignal.timeout(10_000) });
+      return false;
+    });
+  }
+
   /** `bowline board moderator …`, as an operator on this node's machine. */
   moderator(node, verb, name) {
     const order = ["board", "moderator", verb, name, "--node", node.url(""), "--data", node.data];

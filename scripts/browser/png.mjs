@@ -42,7 +42,10 @@ function decode(png) {
   const data = chunks.filter(([name]) => name === "IDAT").map(([, body]) => body);
   const rows = unfilter(inflateSync(Buffer.concat(data)), width * size, height, size);
   const pixels = new Uint32Array(width * height);
-  for (let at = 0; at < pixels.length; at += 1) pixels[at] = rows.readUIntBE(at * size, 3);
+  for (let at = 0; at < pixels.length; at += 1) {
+    const from = at * size;
+    pixels[at] = (rows[from] << 16) | (rows[from + 1] << 8) | rows[from + 2];
+  }
   return { width, height, pixels };
 }
 
@@ -50,20 +53,26 @@ function decode(png) {
 function unfilter(data, length, height, size) {
   const rows = Buffer.alloc(length * height);
   for (let y = 0; y < height; y += 1) {
-    const [kind, from, to] = [data[y * (length + 1)], y * (length + 1) + 1, y * length];
+    const from = y * (length + 1) + 1;
+    const to = y * length;
+    const guess = GUESSES[data[from - 1]];
     for (let x = 0; x < length; x += 1) {
       const left = x >= size ? rows[to + x - size] : 0;
       const up = y > 0 ? rows[to + x - length] : 0;
       const corner = x >= size && y > 0 ? rows[to + x - length - size] : 0;
-      const guess = [0, left, up, (left + up) >> 1, paeth(left, up, corner)][kind];
-      rows[to + x] = data[from + x] + guess;
+      rows[to + x] = data[from + x] + guess(left, up, corner);
     }
   }
   return rows;
 }
 
+/** What a byte is guessed to be by those before it; the rest is in the data. By the number of the filter. */
+const GUESSES = [() => 0, (left) => left, (_, up) => up, (left, up) => (left + up) >> 1, paeth];
+
 function paeth(left, up, corner) {
-  const [toLeft, toUp, toCorner] = [left, up, corner].map((it) => Math.abs(left + up - corner - it));
+  const toLeft = Math.abs(up - corner);
+  const toUp = Math.abs(left - corner);
+  const toCorner = Math.abs(left + up - 2 * corner);
   if (toLeft <= toUp && toLeft <= toCorner) return left;
   return toUp <= toCorner ? up : corner;
 }

@@ -44,7 +44,23 @@ export async function takeAll(people, cluster) {
   await reader.open("/b/post");
   await reader.send({ title: "t".repeat(151), url: "javascript:alert(1)" }, "Post");
   await take(reader, "submit-error");
+  writeFileSync(`${DIR}/README.md`, index([...pages.map(([, name]) => name), "submit-error"]));
   await people.leave();
+}
+
+/** All pictures on one page. */
+function index(names) {
+  const kinds = ["light-desktop", "dark-desktop", "light-phone", "dark-phone"];
+  const widths = [340, 340, 130, 130];
+  const row = (name) => {
+    const picture = (kind, at) => `<img src="${name}-${kind}.png" alt="${name}, ${kind}" width="${widths[at]}">`;
+    return `## ${name}\n\n${kinds.map(picture).join("\n")}\n`;
+  };
+  return [
+    "# The link board in pictures",
+    "Taken by `scripts/test-browser.sh --screenshots`; posts and people are made up.",
+    ...names.map(row),
+  ].join("\n\n");
 }
 
 async function take(person, name) {

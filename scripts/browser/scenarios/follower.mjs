@@ -26,6 +26,7 @@ export async function run({ people, cluster, step }) {
   });
 
   await step("the follower is killed; he goes on where he was, on another node", async () => {
+    await cluster.makeLeader(leader);
     await lost.kill();
     await bob.goTo(other);
     await bob.expectUser();
