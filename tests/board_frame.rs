@@ -27,6 +27,7 @@ both_fronts! {
     style_and_icon_are_fetched_once,
     behind_tls_cookies_stay_there,
     the_front_page_is_small,
+    a_log_in_that_is_used_is_kept_longer,
 }
 
 impl Site for Api {
@@ -347,4 +348,29 @@ fn the_front_page_is_small(front: Front) {
     assert!(all < 30_000, "{} bytes and {besides} besides", page.body.len());
     let frame = browser.open(&api, "/b/settings").body.len();
     assert!(frame < 4_000, "{frame} bytes without a list");
+}
+
+fn a_log_in_that_is_used_is_kept_longer(front: Front) {
+    let api = Api::start(front);
+    let mut browser = Browser::default();
+    browser.sign_up(&api, "knut");
+    let token = browser.cookies["bowline_login"].clone();
+    let kept = format!("bowline_login={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000");
+    let set_by = |page: &Page| -> Vec<String> {
+        let set = page.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+        let logins = set.filter(|(_, value)| value.starts_with("bowline_login="));
+        logins.map(|(_, value)| value.clone()).collect()
+    };
+    let typed = [("title", "A knot"), ("url", "https://example.com/")];
+    let posted = browser.fill(&api, ("/b/post", "/b/post"), &typed);
+    assert_eq!(set_by(&posted), [kept], "{posted:?}");
+    assert!(set_by(&browser.open(&api, "/b")).is_empty(), "reading is no use of it");
+
+    // What ends it does not bring it back.
+    let (form, mut late) = (browser.open(&api, "/b/post").form("/b/post"), browser.clone());
+    let left = browser.press(&api, "/b", "Log out");
+    assert!(set_by(&left)[0].contains("Max-Age=0") && set_by(&left).len() == 1, "{left:?}");
+    let refused =
+        late.submit(&api, &form.with("title", "Another").with("url", "https://b.example/"));
+    assert_eq!((refused.status, set_by(&refused).len()), (401, 0), "{refused:?}");
 }

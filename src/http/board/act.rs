@@ -178,16 +178,31 @@ impl Continue for Sent {
         }
         let Self { mut visitor, after } = *self;
         visitor.seen = visitor.seen.max(completion.index);
-        let tls = visitor.origin.tls;
+        let done = !matches!(told, Told::Refused(_));
         match after.told(service, &visitor, told) {
             Ok(Step::Reply(response)) => {
-                let seen = Value::Text(cookies::seen(completion.index, tls));
+                let response = if done { renewed(response, &visitor) } else { response };
+                let seen = Value::Text(cookies::seen(completion.index, visitor.origin.tls));
                 response.header("Set-Cookie", seen).at(completion.index).into()
             }
             Ok(step) => step,
             Err(error) => message::unreadable(&visitor, &error).into(),
         }
     }
+}
+
+/// The answer to an act that was done. The log-in that it was done in lasts longer by that, so the browser
+/// is to keep it longer too; unless the act was about just that.
+fn renewed(response: Response, visitor: &Visitor) -> Response {
+    let (Some(token), Some(_)) = (&visitor.login_cookie, &visitor.user) else { return response };
+    let sets = |(name, value): &(&str, Value)| {
+        *name == "Set-Cookie" && matches!(value, Value::Text(text) if cookies::is_login(text))
+    };
+    if response.headers.iter().any(sets) {
+        return response;
+    }
+    let kept = Value::Text(cookies::login(token, visitor.origin.tls));
+    response.header("Set-Cookie", kept)
 }
 
 /// The answer with the time to try again, if that is known and it does not say so yet.

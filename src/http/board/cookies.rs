@@ -97,6 +97,11 @@ pub(in crate::http) fn no_login(tls: bool) -> String {
     set(LOGIN, "", Some(0), tls)
 }
 
+/// Whether a `Set-Cookie` is one of these two.
+pub(super) fn is_login(set_cookie: &str) -> bool {
+    set_cookie.strip_prefix(LOGIN).is_some_and(|rest| rest.starts_with('='))
+}
+
 /// `Set-Cookie`: what is shown to it from now on must be the state at this index or later.
 pub(super) fn seen(index: u64, tls: bool) -> String {
     set(SEEN, &index.to_string(), Some(SEEN_SECONDS), tls)
@@ -189,6 +194,9 @@ mod tests {
         assert_eq!(
             login("t", true),
             "bowline_login=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000; Secure"
+        );
+        assert!(
+            is_login(&login("t", true)) && is_login(&no_login(true)) && !is_login(&seen(1, true))
         );
         assert_eq!(no_login(false), "bowline_login=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
         assert_eq!(seen(9, false), "bowline_seen=9; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400");

@@ -63,6 +63,7 @@ impl Caller {
         let status = service.client.status();
         Visitor {
             claim: self.cookies.login_id(),
+            login_cookie: self.cookies.login,
             user: None,
             csrf,
             seen: self.cookies.seen,
@@ -98,6 +99,8 @@ pub(in crate::http) struct Visitor {
     /// applied, so acts are sent in its name even if this node does not know it (yet); what to show goes
     /// by [`user`](Self::user).
     pub claim: Option<LoginId>,
+    /// The text that the claim rests on.
+    pub(super) login_cookie: Option<String>,
     /// The user who is logged in, as of the view; nobody who is disabled.
     pub user: Option<User>,
     /// What forms carry in the field `csrf`; see [`parts::csrf`](super::views::parts::csrf).
