@@ -149,7 +149,7 @@ fn one_signs_up_logs_out_and_in_and_changes_the_password(front: Front) {
     );
     assert_eq!(page.location(), "/b/newest", "back to where it began");
     assert_eq!(ann.name(&api).as_deref(), Some("Ann"), "the blanks are none of it");
-    says(&ann.open(&api, "/b/settings"), 200, "You are logged in at 1 place.");
+    says(&ann.open(&api, "/b/settings"), 200, "You have 1 log-in, with this one.");
 
     assert_eq!(ann.press(&api, "/b/newest", "Log out").location(), "/b");
     assert!(!ann.cookies.contains_key("bowline_login") && !is_logged_in(&mut ann, &api));
@@ -186,7 +186,7 @@ fn log_ins_are_ended_here_and_everywhere(front: Front) {
     let mut stolen = two.clone();
     assert_eq!(two.press(&api, "/b", "Log out").status, 303);
     assert!(!is_logged_in(&mut stolen, &api), "the log-in has ended, not only its cookie");
-    says(&one.open(&api, "/b/settings"), 200, "You are logged in at 3 places.");
+    says(&one.open(&api, "/b/settings"), 200, "You have 3 log-ins, with this one.");
 
     // What stands on this page is of a log-in that ends before it is sent.
     let log_out = four.open(&api, "/b").form("/b/logout");
@@ -206,16 +206,16 @@ fn log_ins_are_ended_here_and_everywhere(front: Front) {
 fn a_log_in_is_always_a_new_one(front: Front) {
     let api = Api::start(front);
     let mut ann = user(&api, "ann");
-    let first = ann.clone();
+    let mut first = ann.clone();
     says(&ann.open(&api, "/b/login"), 200, "You are logged in as ann");
     assert_eq!(ann.log_in(&api, "ann", PASSWORD).status, 303);
     assert_ne!(ann.cookies["bowline_login"], first.cookies["bowline_login"]);
     assert!(is_logged_in(&mut ann, &api));
-    assert!(!is_logged_in(&mut first.clone(), &api), "the older one is ended");
-    let second = ann.clone();
+    assert!(!is_logged_in(&mut first, &api), "the older one is ended");
+    let mut second = ann.clone();
     ann.sign_up(&api, "bob");
     assert_eq!(ann.name(&api).as_deref(), Some("bob"));
-    assert!(!is_logged_in(&mut second.clone(), &api), "whoever's it was");
+    assert!(!is_logged_in(&mut second, &api), "whoever's it was");
 
     // A token that somebody else has put there is not taken over.
     let planted = "A".repeat(43);

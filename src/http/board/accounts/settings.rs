@@ -5,8 +5,8 @@ use maud::html;
 use super::super::act::{self, After, Trouble};
 use super::super::form::{Errors, Form};
 use super::super::paths;
-use super::super::views::layout;
 use super::super::views::parts::{self, Field};
+use super::super::views::{layout, time};
 use super::super::visit::{self, Page, Submitted};
 use super::super::visitor::Visitor;
 use super::hashing::{self, Hashed};
@@ -230,22 +230,23 @@ fn page(
         return Ok(login::needed(visitor, PATH));
     };
     let logins = board::logins_of(view, user.id)?;
+    let since = time::rfc3339(user.wall_ms);
     let body = html! {
         h1 { "Settings" }
         @if let Some(news) = good_news { (parts::notice(html! { (news) })) }
         (parts::errors_top(visitor, errors))
         p {
             "You are " (parts::user_link(&user.name)) ", here since "
-            (parts::age(visitor, user.wall_ms)) "."
+            time datetime=(since) { (&since[..10]) } "."
             @if user.moderator { " You are a moderator." }
+            " " a href={ "/b/u/" (user.name) } { "Your posts" }
         }
-        p { a href={ "/b/u/" (user.name) } { "Your posts" } }
         h2 { "Password" }
         (password_form(visitor, user, errors))
         h2 { "Log-ins" }
         p {
-            "You are logged in at " (parts::count(logins as u64, "place")) ". A log-in lasts for 30 \
-             days after it was used last."
+            "You have " (parts::count(logins as u64, "log-in")) ", with this one. Each ends by itself when \
+             nothing was posted, liked or said with it for 30 days."
         }
         form method="post" action="/b/logout-everywhere" {
             (parts::csrf(visitor))

@@ -203,7 +203,6 @@ fn page(visitor: &Visitor, name: &str, errors: &Errors) -> Response {
         autocomplete: "username",
         required: true,
         autofocus: errors.is_empty(),
-        max: *board::NAME_LEN.end(),
         ..Field::default()
     };
     let password = Field {

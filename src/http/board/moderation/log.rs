@@ -114,10 +114,7 @@ impl Seen {
             @if self.lines.is_empty() {
                 p.empty { "Nothing so far." }
             } @else {
-                table.log {
-                    thead { tr { th { "When" } th { "Who" } th { "What" } th { "Why" } } }
-                    tbody { @for line in &self.lines { (line.show(visitor)) } }
-                }
+                ol.log { @for line in &self.lines { (line.show(visitor)) } }
             }
             @if let Some(next) = &self.next { (parts::more(PATH, next)) }
         };
@@ -224,20 +221,17 @@ impl Line {
         let (before, after) = self.words();
         let Moderated { revision, wall_ms, reason, .. } = &self.moderated;
         html! {
-            tr id={ "d-" (revision) } {
-                td { (parts::age(visitor, *wall_ms)) }
-                td {
+            li id={ "d-" (revision) } {
+                p {
                     @match &self.by {
                         Some(name) => (parts::user_link(name)),
                         None => "An operator",
                     }
-                }
-                td {
-                    (before) " "
+                    " " (before) " "
                     a href=(self.target.path()) { (parts::typed(self.target.name())) }
-                    (after)
+                    (after) " " span.meta { (parts::age(visitor, *wall_ms)) }
                 }
-                td.text { (parts::typed(reason)) }
+                @if !reason.is_empty() { p.reason.text { (parts::typed(reason)) } }
             }
         }
     }
