@@ -99,7 +99,7 @@ fn a_post_is_in_every_list_that_it_belongs_to(front: Front) {
     let lists = lists.into_iter().chain(["/b/u/ann", "/b/u/ANN", "/b/host/example.com"]);
     for list in lists {
         let page = Browser::default().open(&api, list);
-        assert_eq!(page.posts(), [key.clone()], "{list}");
+        assert_eq!(page.posts(), std::slice::from_ref(&key), "{list}");
         let leads = |tag: &html::Tag| {
             tag.has_class("title")
                 && tag.get("href") == Some(&format!("/{key}"))
@@ -198,7 +198,6 @@ fn the_front_page_is_small_with_its_style() {
         assert!(asset.header("Cache-Control").unwrap().contains("immutable"), "{fetched}");
         bytes += if tag.name == "img" { 0 } else { asset.body.len() };
     }
-    println!("{bytes} bytes, {} of them HTML", page.body.len());
     assert!(bytes < 30 * 1024, "{bytes} bytes, {} of them HTML", page.body.len());
 }
 
@@ -256,7 +255,7 @@ fn likes_count_once_and_move_a_post(front: Front) {
     );
     assert_eq!(bob.open(&api, "/b").posts(), [first.clone(), second.clone()]);
     assert_eq!(bob.open(&api, "/b/top/day").posts(), [first.clone(), second.clone()]);
-    assert_eq!(bob.open(&api, "/b/newest").posts(), [second.clone(), first.clone()]);
+    assert_eq!(bob.open(&api, "/b/newest").posts(), [second, first.clone()]);
     let target = format!("/b/p/{first}");
     let seen = bob.open(&api, &target).text();
     assert!(seen.contains("1 like ") && seen.contains("Unlike"), "{seen}");
@@ -295,7 +294,7 @@ fn a_page_that_was_posted_lately_leads_to_the_earlier_post(front: Front) {
     assert_eq!(page.location(), format!("/b/p/{key}?again"));
     let page = bob.open(&api, page.location());
     assert!(page.text().contains("30 days") && page.text().contains("First"), "{page:?}");
-    assert_eq!(bob.open(&api, "/b/newest").posts(), [key.clone()]);
+    assert_eq!(bob.open(&api, "/b/newest").posts(), std::slice::from_ref(&key));
     // Another page is another post, and so is the same one later.
     assert_ne!(key_in(form(&mut bob, "https://example.com/a?b=1").location()), key);
     api.node.pass(board::REPOST_MS);
@@ -335,7 +334,7 @@ fn what_was_typed_without_a_log_in_is_kept(front: Front) {
             }
             _ => None,
         });
-        assert_eq!(way.is_some(), page.status == 401, "it goes along to the log-in page: {page:?}");
+        assert!(way.is_some(), "it goes along to the log-in page: {page:?}");
     }
     assert_eq!(
         Browser::default().open(&api, "/b/newest.json").json()["posts"],
@@ -435,9 +434,59 @@ fn people_talk_in_threads(front: Front) {
     assert!(!bob.open(&api, &format!("{target}?remove={again}")).body.contains("/b/uncomment/"));
     let forged = question.form(&format!("/b/uncomment/{key}")).with("comment", &again);
     assert_eq!(bob.submit(&api, &forged).status, 403);
-    // And who is not logged in reads.
-    let page = Browser::default().open(&api, &target);
-    assert!(!page.body.contains("<textarea") && page.body.contains("/b/login?next=/b/p/"));
+    // A talk that ends while somebody types takes nothing along.
+    let form = bob.open(&api, &target).form(&say).with("text", "my \"late\" words");
+    let delete = format!("/b/delete/{key}");
+    let sure = ann.open(&api, &delete).form(&delete);
+    let anybody = Browser::default().open(&api, &target);
+    assert_eq!(ann.submit(&api, &sure).status, 303);
+    let page = bob.submit(&api, &form);
+    assert!(page.status == 410 && page.text().contains("my \"late\" words"), "{page:?}");
+    // And who was not logged in could read.
+    assert!(!anybody.body.contains("<textarea") && anybody.body.contains("/b/login?next=/b/p/"));
+}
+
+#[test]
+fn moderators_take_comments_and_posts_away_and_say_why() {
+    let api = Api::start(Front::Mio);
+    let (mut ann, mut mod_) = (user(&api, "ann"), user(&api, "mod"));
+    let appoint = Act::Appoint { by: None, name: "mod".to_owned(), moderator: true };
+    assert_eq!(act(&api, appoint), Told::Done);
+    let key = ann.post(&api, "A post", "https://example.com/");
+    let (target, say) = (format!("/b/p/{key}"), format!("/b/comment/{key}"));
+    ann.fill(&api, (&target, &say), &[("text", "rude words")]);
+    let json = ann.open(&api, &format!("{target}.json")).json();
+    let id = json["comments"][0]["id"].as_u64().unwrap();
+    api.node.pass(board::EDIT_MS);
+
+    let remove = format!("{target}?remove={id}");
+    assert!(!ann.open(&api, &remove).body.contains("/b/uncomment/"), "it is too late for her");
+    let form = mod_.open(&api, &remove).form(&format!("/b/uncomment/{key}"));
+    let long = "y".repeat(6_000);
+    let page = mod_.submit(&api, &form.clone().with("reason", &long));
+    assert_eq!((page.status, page.error("reason").is_some()), (422, true), "{page:?}");
+    assert_eq!(page.form(&form.action).get("reason"), Some(&*long));
+    assert_eq!(mod_.submit(&api, &form.with("reason", "be kind <3")).status, 303);
+    let page = ann.open(&api, &target);
+    assert!(!page.text().contains("rude words") && page.text().contains("Removed by a moderator"));
+    let json = ann.open(&api, &format!("{target}.json")).json();
+    let gone = &json["comments"][0];
+    assert_eq!((&gone["standing"], &gone["text"]), (&"hidden".into(), &"".into()));
+    assert!(Browser::default().open(&api, "/b/log").text().contains("be kind <3"));
+
+    // What is hidden is gone for everybody but those who can show it again.
+    let hide = mod_.open(&api, &target).form(&format!("/b/hide/{key}"));
+    assert_eq!(mod_.submit(&api, &hide.with("reason", "spam").press("Hide")).status, 303);
+    for browser in [&mut ann, &mut Browser::default()] {
+        assert_eq!(browser.get(&api, &target).status, 410);
+        assert_eq!(browser.get(&api, &format!("{target}.json")).status, 410);
+    }
+    assert!(ann.open(&api, "/b/u/ann").posts().is_empty());
+    let page = mod_.open(&api, &target);
+    assert!(page.text().contains("only moderators see this page") && !page.body.contains(&say));
+    let show = page.form(&format!("/b/hide/{key}")).press("Show");
+    assert_eq!(mod_.submit(&api, &show).status, 303);
+    assert_eq!(ann.open(&api, "/b").posts(), [key]);
 }
 
 #[test]

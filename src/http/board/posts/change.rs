@@ -57,7 +57,7 @@ impl Change {
     ) -> Result<Response, StoreError> {
         let post = board::post(view, &self.key)?.filter(|it| it.standing == Standing::Shown);
         let Some(post) = post else {
-            return Ok(message::trouble(visitor, &Refusal::NoPost.into()));
+            return Ok(message::refused(visitor, &Refusal::NoPost.into(), self.sent.as_ref()));
         };
         let (title, body) = match self.what {
             What::Retitle => ("Edit the title", self.title_form(visitor, &post, errors)),

@@ -144,20 +144,23 @@ impl Shown<'_> {
         key: &str,
         around: &Around,
     ) -> Result<Response, StoreError> {
+        // What was typed about it is not lost with it.
+        let typed = ["text", "reason"]
+            .into_iter()
+            .fold(Form::default(), |form, name| form.with(name, around.form.text(name)));
+        let gone =
+            |status, text| Ok(message::refused(visitor, &Trouble::new(status, text), Some(&typed)));
         let Some(post) = board::post(view, key)? else {
-            return Ok(message::not_found(visitor, "There is no such post."));
+            return gone(404, "There is no such post.");
         };
-        let gone = match post.standing {
-            Standing::Shown => None,
+        match post.standing {
+            Standing::Shown => {}
             // Only from here it can be shown again.
-            Standing::Hidden if visitor.is_moderator() => None,
+            Standing::Hidden if visitor.is_moderator() => {}
             Standing::Hidden => {
-                Some("A moderator has hidden this post. The moderation log says why.")
+                return gone(410, "A moderator has hidden this post. The moderation log says why.");
             }
-            Standing::Deleted => Some("Its author has deleted this post."),
-        };
-        if let Some(text) = gone {
-            return Ok(message::page(visitor, 410, "Gone", text));
+            Standing::Deleted => return gone(410, "Its author has deleted this post."),
         }
         let (author, now) = (author_of(view, &post)?, Now::of(view)?);
         Shown { post: &post, author, now, view, visitor, around }.page()

@@ -42,7 +42,8 @@ impl Page for Empty {
         visitor: &Visitor,
     ) -> Result<Response, StoreError> {
         if visitor.user.is_none() {
-            return Ok(layout::redirect(visitor, &paths::and_back("/b/login", &visitor.here)));
+            let here = with_typed(self.form.text("title"), self.form.text("url"));
+            return Ok(layout::redirect(visitor, &paths::and_back("/b/login", &here)));
         }
         Ok(page(visitor, &self.form, &Errors::none()))
     }
@@ -175,7 +176,8 @@ fn page(visitor: &Visitor, form: &Form, errors: &Errors) -> Response {
 fn with_typed(title: &str, url: &str) -> String {
     let escaped = |text: &str| escapes::path(text.as_bytes());
     let path = format!("/b/post?title={}&url={}", escaped(title), escaped(url));
-    if path.len() <= CARRIED_MAX { path } else { "/b/post".to_owned() }
+    let is_empty = title.is_empty() && url.is_empty();
+    if is_empty || path.len() > CARRIED_MAX { "/b/post".to_owned() } else { path }
 }
 
 #[cfg(test)]
@@ -202,5 +204,6 @@ mod tests {
             "/b/post?title=a%26b%20%231&url=http%3A//x/%3Fq%3D1"
         );
         assert_eq!(with_typed(&"x".repeat(5000), ""), "/b/post");
+        assert_eq!(with_typed("", ""), "/b/post");
     }
 }
