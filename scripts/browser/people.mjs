@@ -127,6 +127,13 @@ export class Person {
     return this.answer.status();
   }
 
+  /** The node said that it cannot right now; then it says when to come again, unless it may be done. */
+  get isPutOff() {
+    const isOff = AGAIN.includes(this.status);
+    if (this.status === 503) assert.ok(Number(this.answer.headers()["retry-after"]) > 0);
+    return isOff;
+  }
+
   /** Does something that leads to another page, and waits until that is there. */
   async leads(doing) {
     const isPage = (answer) =>
@@ -169,8 +176,7 @@ export class Person {
     await this.fill(fields);
     await this.press(button);
     await eventually(`${button} goes through`, async () => {
-      if (!AGAIN.includes(this.status)) return true;
-      assert.ok(this.answer.headers()["retry-after"] ?? this.status === 504, "it says when to come again");
+      if (!this.isPutOff) return true;
       for (const [name, value] of Object.entries(fields)) {
         const field = this.page.locator(`#${name}`);
         const isSecret = (await field.getAttribute("type")) === "password";
@@ -211,7 +217,7 @@ export class Person {
     const where = this.path;
     await this.press(button, await this.around(key));
     await eventually(`${button} goes through`, async () => {
-      if (!AGAIN.includes(this.status)) return true;
+      if (!this.isPutOff) return true;
       await this.open(where);
       const within = await this.around(key);
       // What was answered 504 may have been done.

@@ -10,8 +10,8 @@ import { People } from "./people.mjs";
 import { takeAll } from "./screenshots.mjs";
 
 /** In the order in which they run, on one cluster; each leaves three nodes behind. */
-const SCENARIOS = ["everyday", "leader", "follower", "restart", "logout", "attempts", "keyboard", "hostile",
-  "looks"];
+const SCENARIOS = ["everyday", "leader", "follower", "minority", "restart", "logout", "attempts", "keyboard",
+  "hostile", "looks"];
 /** Milliseconds for everything. Catches a hang, not slowness. */
 const LIMIT = 15 * 60_000;
 
