@@ -19,9 +19,9 @@ const SEEN: &str = "bowline_seen";
 /// What the forms of somebody who is not logged in are tied to: 16 random bytes.
 const FORM: &str = "bowline_form";
 
-/// How long a browser keeps a log-in, in seconds: a year, as long as some browsers keep any cookie. When a
-/// log-in ends is for the state to say, which lets it live on while it is used.
-const LOGIN_SECONDS: u64 = 365 * 24 * 3600;
+/// How long a browser keeps a log-in that it does not use, in seconds: as long as the state does. Each
+/// act begins that time anew, there and here.
+const LOGIN_SECONDS: u64 = crate::state::board::LOGIN_MS / 1000;
 /// How long it remembers what it has seen: by then any node has that.
 const SEEN_SECONDS: u64 = 24 * 3600;
 
@@ -194,7 +194,7 @@ mod tests {
     fn cookies_are_kept_from_scripts_and_other_sites() {
         assert_eq!(
             login("t", true),
-            "bowline_login=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000; Secure"
+            "bowline_login=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000; Secure"
         );
         assert!(
             is_login(&login("t", true)) && is_login(&no_login(true)) && !is_login(&seen(1, true))
