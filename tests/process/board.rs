@@ -286,7 +286,7 @@ fn an_operator_makes_the_first_moderator() {
     let output = moderator(b, &["add", "Ann"]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(moderator(b, &["add", "ann"]).status.success(), "it is so already");
-    // Not with another node's token, nor with none.
+    // Not with another node's token, and not with none.
     let mut command = bowline();
     command.args(["board", "moderator", "add", "bob", "--node", &b.http, "--data"]).arg(&c.data);
     let output = command.output().unwrap();
@@ -317,6 +317,9 @@ fn an_operator_makes_the_first_moderator() {
         let log = Browser::default().open(node, "/b/log").text();
         assert!(log.contains("nothing but advertising") && log.contains("ann"), "{log}");
     }
+    let listed =
+        bowline().args(["board", "moderator", "list", "--node", &c.http]).output().unwrap();
+    assert_eq!(text(&listed), "ann\n");
     let output = moderator(b, &["remove", "ann"]);
     assert!(output.status.success(), "{}", text(&output));
     eventually("the node knows", || {

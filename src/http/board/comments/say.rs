@@ -2,7 +2,7 @@
 
 use super::super::act::{self, After, Trouble};
 use super::super::form::{Errors, Form};
-use super::super::posts::{Around, Shown};
+use super::super::posts::{Around, COMMENTS_PER_PAGE, Shown};
 use super::super::views::layout;
 use super::super::visit::Submitted;
 use super::super::visitor::Visitor;
@@ -11,9 +11,6 @@ use crate::http::reply::Response;
 use crate::http::service::{Service, Step};
 use crate::node::{StoreError, View};
 use crate::state::board::{self, Act, CommentId, Told};
-
-/// Comments up to which a new one is on the first page of its post.
-const ON_FIRST_PAGE: u64 = 200;
 
 /// A comment on its way.
 #[derive(Clone, Debug)]
@@ -89,11 +86,11 @@ impl After for Say {
         let view = service.client.view();
         match told {
             Told::Commented(id) => {
-                let count = board::post(&view, &self.post)?.map_or(0, |post| post.comments);
+                let first = board::comments(&view, &self.post, None, COMMENTS_PER_PAGE)?;
                 let page = site::post(&self.post);
-                let to = match count {
-                    ..=ON_FIRST_PAGE => format!("{page}#c-{id}"),
-                    _ => format!("{page}?said={id}"),
+                let to = match first.comments.iter().any(|(comment, _)| comment.id == id) {
+                    true => format!("{page}#c-{id}"),
+                    false => format!("{page}?said={id}"),
                 };
                 Ok(layout::redirect(visitor, &to).into())
             }

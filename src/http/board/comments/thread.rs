@@ -84,9 +84,9 @@ impl Talk<'_> {
                 (self.removal(id))
             } @else if open {
                 p.byline {
-                    a href=(self.here("reply", id)) rel="nofollow" { "Reply" } " "
+                    a href=(self.here(Some("reply"), id)) rel="nofollow" { "Reply" } " "
                     @if self.is_removable(comment) {
-                        a href=(self.here("remove", id)) rel="nofollow" { "Remove" }
+                        a href=(self.here(Some("remove"), id)) rel="nofollow" { "Remove" }
                     }
                 }
             }
@@ -99,11 +99,13 @@ impl Talk<'_> {
         comment.standing == Standing::Shown && (own || self.visitor.is_moderator())
     }
 
-    /// This page, with something to be done about a comment.
-    fn here(&self, what: &str, id: CommentId) -> String {
-        let after = self.around.after.as_ref();
-        let after = after.map_or_else(String::new, |it| format!("after={}&", cursor::text(it)));
-        format!("{}?{after}{what}={id}#c-{id}", site::post(&self.post.key))
+    /// This page, at a comment, with something to be done about it or nothing.
+    fn here(&self, what: Option<&str>, id: CommentId) -> String {
+        let after = self.around.after.as_ref().map(|it| format!("after={}", cursor::text(it)));
+        let what = what.map(|what| format!("{what}={id}"));
+        let query = after.into_iter().chain(what).collect::<Vec<_>>().join("&");
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{mark}{query}#c-{id}", site::post(&self.post.key))
     }
 
     /// The form to say something with, or to answer this comment.
@@ -135,7 +137,7 @@ impl Talk<'_> {
                 @if let Some(parent) = parent { input type="hidden" name="parent" value=(parent); }
                 (parts::textarea_field(field, &around.errors))
                 (parts::button(if is_answer { "Reply" } else { "Comment" }))
-                @if is_answer { " " a href=(site::post(&post.key)) { "Cancel" } }
+                @if let Some(parent) = parent { " " a href=(self.here(None, parent)) { "Cancel" } }
             }
         }
     }
@@ -158,7 +160,7 @@ impl Talk<'_> {
                 input type="hidden" name="comment" value=(id);
                 @if visitor.is_moderator() { (parts::text_field(reason, &around.errors)) }
                 (parts::button("Remove")) " "
-                a href={ (site::post(&post.key)) "#c-" (id) } { "Cancel" }
+                a href=(self.here(None, id)) { "Cancel" }
             }
         }
     }

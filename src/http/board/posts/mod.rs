@@ -12,7 +12,7 @@ use super::super::service::{Service, Step};
 use super::super::wire::Request;
 use super::{confirm, visit};
 use crate::state::{board, is_key};
-pub(super) use page::{Around, Shown};
+pub(super) use page::{Around, COMMENTS_PER_PAGE, Shown};
 
 /// `GET /b/p/{post}`: a post and what is said about it; `.json` for programs.
 pub(in crate::http) fn show(service: &Service, part: &str, request: &Request) -> Step {

@@ -9,7 +9,7 @@ use super::super::json::{self, CommentJson, PostJson, PostPage};
 use super::super::lists::{Format, Row, likes_form};
 use super::super::now::Now;
 use super::super::site::{self, Site};
-use super::super::views::{layout, message, parts};
+use super::super::views::{layout, message, parts, time};
 use super::super::visit::Page;
 use super::super::visitor::Visitor;
 use super::super::{cursor, moderation};
@@ -18,10 +18,10 @@ use crate::http::reply::{Problem, Response};
 use crate::http::service::Service;
 use crate::http::wire::Request;
 use crate::node::{StoreError, View};
-use crate::state::board::{self, CommentId, Cursor, Post, Standing};
+use crate::state::board::{self, CommentId, Cursor, Post, REPOST_MS, Standing};
 
 /// Comments on a page.
-const COMMENTS_PER_PAGE: usize = 200;
+pub(in crate::http::board) const COMMENTS_PER_PAGE: usize = 200;
 
 /// A post that was asked for.
 #[derive(Clone, Debug)]
@@ -215,7 +215,8 @@ impl Shown<'_> {
             }
             @if around.again {
                 (parts::notice(html! {
-                    "This page was posted in the last 30 days already: here it is. Nothing new was posted."
+                    "This page was posted in the last " (time::span(REPOST_MS / 1000))
+                    " already: here it is. Nothing new was posted."
                 }))
             }
             @if said.is_some() {
