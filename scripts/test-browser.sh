@@ -5,10 +5,11 @@
 #   scripts/test-browser.sh --screenshots      takes the pictures of docs/screenshots anew
 #
 # Needs Chromium (Debian's chromium; CHROMIUM names another one; root gets it by apt when it is missing),
-# node and npm. playwright-core, which drives it, is installed once as scripts/browser/package-lock.json
-# says, below target/browser (BOWLINE_BROWSER names another place); that takes a network. BOWLINE names
-# another program than the debug build of this directory. What is said is one line for each step; of
-# what fails, pictures and pages are left in target/browser/failed.
+# node 20 or newer, and npm. playwright-core, which drives it, is installed once as package-lock.json of
+# scripts/browser says, below target/browser (BOWLINE_BROWSER names another place); that takes a network.
+# BOWLINE names another program than the debug build of this directory. What is said is one line for each
+# step; of what fails, pictures and pages are left in target/browser/failed. With Debian's libfaketime
+# the posts in the pictures of docs/screenshots are of the last days, without it all of this minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -13,6 +13,12 @@ function inPage() {
   };
   const shown = (it) => it.checkVisibility({ visibilityProperty: true, opacityProperty: true });
 
+  // For fingers: what stands alone, what stands in a row of small things, what stands in a text.
+  const room = (it) => {
+    if (it.matches("button:not(.link), header a, .more, .spans a")) return 44;
+    return it.matches("button, .byline a, footer a") ? 36 : 14;
+  };
+
   // ---- Structure.
   const root = document.documentElement;
   if (!root.lang) faults.push("the page does not say its language");
@@ -52,7 +58,7 @@ function inPage() {
     const name = it.innerText.trim() || it.getAttribute("aria-label") || it.querySelector("img[alt]")?.alt;
     if (!name) faults.push(`no name: ${named(it)}`);
     const { height } = it.getBoundingClientRect();
-    const wanted = root.clientWidth < 600 && it.matches("button, header a") ? 40 : 14;
+    const wanted = root.clientWidth < 600 ? room(it) : 14;
     if (it.innerText.trim() && height < wanted && height > 1) {
       faults.push(`${height} px high: ${named(it)}`);
     }
@@ -97,5 +103,5 @@ function inPage() {
       faults.push(`contrast ${ratio.toFixed(2)} (${style.color} on ${background.map(Math.round)}): ${named(it)}`);
     }
   }
-  return faults;
+  return [...new Set(faults)];
 }

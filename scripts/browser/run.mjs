@@ -7,7 +7,6 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { launch } from "./browser.mjs";
 import { Cluster } from "./cluster.mjs";
 import { People } from "./people.mjs";
-import { takeAll } from "./screenshots.mjs";
 
 /** In the order in which they run, on one cluster; each leaves three nodes behind. */
 const SCENARIOS = ["everyday", "leader", "follower", "minority", "restart", "logout", "attempts", "keyboard",
@@ -84,7 +83,10 @@ const failed = [];
 try {
   browser = await launch();
   await cluster.start();
-  if (wantsPictures) await takeAll(new People(browser, cluster), cluster);
+  if (wantsPictures) {
+    const { takeAll } = await import("./screenshots.mjs");
+    await takeAll(new People(browser, cluster), cluster);
+  }
   for (const name of wantsPictures ? names : (names.length > 0 ? names : SCENARIOS)) {
     if (!(await runs(name))) failed.push(name);
   }
