@@ -100,7 +100,8 @@ function inPage() {
     const size = Number.parseFloat(style.fontSize);
     const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
     if (ratio < (isLarge ? 3 : 4.5)) {
-      faults.push(`contrast ${ratio.toFixed(2)} (${style.color} on ${background.map(Math.round)}): ${named(it)}`);
+      const colors = `${style.color} on ${background.map(Math.round)}`;
+      faults.push(`contrast ${ratio.toFixed(2)} (${colors}): ${named(it)}`);
     }
   }
   return [...new Set(faults)];

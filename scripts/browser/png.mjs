@@ -88,7 +88,8 @@ function encode(width, height, palette, indices) {
   for (let y = 0; y < height; y += 1) {
     rows.set(indices.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
   }
-  const parts = [["IHDR", header], ["PLTE", colours], ["IDAT", deflateSync(rows, { level: 9 })], ["IEND", Buffer.alloc(0)]];
+  const data = deflateSync(rows, { level: 9 });
+  const parts = [["IHDR", header], ["PLTE", colours], ["IDAT", data], ["IEND", Buffer.alloc(0)]];
   return Buffer.concat([SIGNATURE, ...parts.map(([name, body]) => chunk(name, body))]);
 }
 

@@ -53,7 +53,8 @@ function index(names) {
   const kinds = ["light-desktop", "dark-desktop", "light-phone", "dark-phone"];
   const widths = [340, 340, 130, 130];
   const row = (name) => {
-    const picture = (kind, at) => `<img src="${name}-${kind}.png" alt="${name}, ${kind}" width="${widths[at]}">`;
+    const picture = (kind, at) =>
+      `<img src="${name}-${kind}.png" alt="${name}, ${kind}" width="${widths[at]}">`;
     return `## ${name}\n\n${kinds.map(picture).join("\n")}\n`;
   };
   return [
@@ -108,8 +109,8 @@ async function goBack(cluster, minutes) {
   const found = library.find((it) => existsSync(it));
   if (!found) return;
   await Promise.all(cluster.nodes.map((node) => node.stop()));
-  const clock = { LD_PRELOAD: found, FAKETIME: `-${minutes}m`, FAKETIME_DONT_FAKE_MONOTONIC: "1", NO_FAKE_STAT: "1" };
-  for (const node of cluster.nodes) node.env = clock;
+  const only = { FAKETIME_DONT_FAKE_MONOTONIC: "1", NO_FAKE_STAT: "1" };
+  for (const node of cluster.nodes) node.env = { LD_PRELOAD: found, FAKETIME: `-${minutes}m`, ...only };
   await cluster.mend();
 }
 

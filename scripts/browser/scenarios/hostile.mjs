@@ -41,20 +41,24 @@ export async function run({ people, cluster, step }) {
     }
   });
 
-  await step("so are comments, also when they are edited into nothing", async () => {
+  await step("so are comments", async () => {
     const key = [...posts.keys()][0];
     await bob.goTo(two, "/b");
     await bob.signUp();
     await bob.comment(key, `${SCRIPT}\n${HANDLER}\n${TURNED} ${EMOJI}`);
-    await mallory.sees(three, `/b/p/${key}`, "his comment", async () => (await mallory.main()).includes(HANDLER));
+    await mallory.sees(three, `/b/p/${key}`, "his comment", async () => {
+      return (await mallory.main()).includes(HANDLER);
+    });
     await mallory.expectText(SCRIPT);
     await mallory.expectText(TURNED);
     await unharmed(mallory);
   });
 
   await step("addresses that are none of the web's are refused beside the field", async () => {
-    const bad = ["javascript:globalThis.harmed=1", "data:text/html,<script>1</script>", "ftp://example.com/",
-      "//example.com", "http://", "file:///etc/passwd", "JaVaScRiPt://example.com/%0aglobalThis.harmed=1"];
+    const bad = [
+      "javascript:globalThis.harmed=1", "data:text/html,<script>1</script>", "ftp://example.com/",
+      "//example.com", "http://", "file:///etc/passwd", "JaVaScRiPt://example.com/%0aglobalThis.harmed=1",
+    ];
     for (const url of bad) {
       await mallory.goTo(two, "/b/post");
       await refused(mallory, "Post", { title: `A link to ${url}`, url }, "url");
@@ -64,7 +68,7 @@ export async function run({ people, cluster, step }) {
 
   await step("too much, or nothing, is refused beside the field, and kept", async () => {
     const url = "https://example.com/long";
-    for (const title of ["x".repeat(10_000), "\u{1f9f6}".repeat(10_000), "   ", "\u200b \u00a0".slice(1)]) {
+    for (const title of ["x".repeat(10_000), "\u{1f9f6}".repeat(10_000), "   ", " \u00a0"]) {
       await mallory.goTo(three, "/b/post");
       await refused(mallory, "Post", { title, url }, "title");
     }
@@ -85,9 +89,11 @@ export async function run({ people, cluster, step }) {
 
   await step("what is in an address is text too", async () => {
     const part = encodeURIComponent(SCRIPT);
-    const paths = [`/b/post?title=${part}&url=${encodeURIComponent("javascript:globalThis.harmed=1")}`,
+    const paths = [
+      `/b/post?title=${part}&url=${encodeURIComponent("javascript:globalThis.harmed=1")}`,
       `/b/u/${part}`, `/b/host/${part}`, `/b/p/${part}`, `/b/newest?after=${part}`, `/b/${part}`,
-      `/b/login?next=${part}`, "/b/top/%00", "/b/u/%ff%fe", `/b/host/${"x".repeat(2_000)}`];
+      `/b/login?next=${part}`, "/b/top/%00", "/b/u/%ff%fe", `/b/host/${"x".repeat(2_000)}`,
+    ];
     for (const path of paths) {
       await mallory.goTo(three, path);
       assert.ok(mallory.status < 500, `${path} is answered ${mallory.status}`);
@@ -96,7 +102,8 @@ export async function run({ people, cluster, step }) {
   });
 
   await step("after logging in nobody is sent elsewhere", async () => {
-    for (const next of ["https://example.com/", "//example.com/b", "/b/../../evil", "/\\example.com", "/bad"]) {
+    const elsewhere = ["https://example.com/", "//example.com/b", "/b/../../evil", "/\\example.com", "/bad"];
+    for (const next of elsewhere) {
       const bobs = await people.again(bob, scripts);
       await bobs.goTo(one, `/b/login?next=${encodeURIComponent(next)}`);
       await bobs.send({ name: bobs.name, password: bobs.password }, "Log in");

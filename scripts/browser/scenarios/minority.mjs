@@ -54,9 +54,10 @@ export async function run({ people, cluster, step }) {
     await lost[1].start();
     await ada.send({}, "Post");
     assert.equal(ada.status, 200, await ada.text());
-    await bob.sees(lost[1], "/b/newest", "her post", async () => (await bob.text()).includes(link.title));
+    const isThere = async () => (await bob.text()).includes(link.title);
+    await bob.sees(lost[1], "/b/newest", "her post", isThere);
     await bob.expectUser();
     await cluster.mend();
-    await bob.sees(lost[0], "/b/newest", "it there as well", async () => (await bob.text()).includes(link.title));
+    await bob.sees(lost[0], "/b/newest", "it there as well", isThere);
   });
 }
