@@ -72,3 +72,9 @@ export const TALK = [
 export const HIDDEN = ["https://watches.example/offer", "An advertisement"];
 /** What is given another title. */
 export const RETITLED = ["https://graphviz.org/doc/info/lang.html", "Notes on the dot language, with pictures"];
+/** What cannot be posted. */
+export const REFUSED = {
+  title: "A fairly complete history of the knots that sailors, climbers, weavers and surgeons have each " +
+    "invented on their own and then given four different names",
+  url: "ftp://ftp.gnu.org/gnu/",
+};

@@ -42,7 +42,7 @@ export async function takeAll(people, cluster) {
     await take(person, name);
   }
   await reader.open("/b/post");
-  await reader.send({ title: "t".repeat(151), url: "javascript:alert(1)" }, "Post");
+  await reader.send(sample.REFUSED, "Post");
   await take(reader, "submit-error");
   writeFileSync(`${DIR}/README.md`, index([...pages.map(([, name]) => name), "submit-error"]));
   await people.leave();
