@@ -353,8 +353,11 @@ fn names_are_plain_and_nobody_elses() {
     }
 }
 
+/// Names of fields, and what is typed into them.
+type Typed = Vec<(&'static str, &'static str)>;
+
 /// The forms of pages that a user sees, each with what can be typed into it.
-fn forms_to_try(key: &str) -> Vec<(String, String, Vec<(&'static str, &'static str)>)> {
+fn forms_to_try(key: &str) -> Vec<(String, String, Typed)> {
     let text = "kept <b>\u{1f600}\nthis";
     let page = |target: &str, action: &str, typed: &[(&'static str, &'static str)]| {
         (target.to_owned(), action.to_owned(), typed.to_vec())
@@ -849,8 +852,7 @@ fn a_crowd_at_the_door_holds_nobody_up() {
     const CROWD: usize = 80;
     let api = Api::start(Front::Mio);
     user(&api, "ann");
-    let form = browser_at("203.0.113.60");
-    let mut browser = form.clone();
+    let mut browser = browser_at("203.0.113.60");
     let form = browser.open(&api, "/b/login").form("/b/login").with("password", "a wrong guess");
     let cookie = &browser.cookies["bowline_form"];
     let mut crowd: Vec<_> = (0..CROWD)

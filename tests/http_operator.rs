@@ -67,11 +67,13 @@ fn an_operator_appoints_and_dismisses(front: Front) {
     assert!(moderators().is_empty());
     for _ in 0..2 {
         let answer = ask("PUT", ANN);
-        assert_eq!(answer.status, 204, "{answer:?}");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json(), serde_json::json!({"name": "ann", "moderator": true}));
         assert_eq!(moderators(), ["Ann"]);
     }
     for _ in 0..2 {
-        assert_eq!(ask("DELETE", ANN).status, 204);
+        let answer = ask("DELETE", ANN);
+        assert_eq!(answer.json(), serde_json::json!({"name": "ann", "moderator": false}));
         assert!(moderators().is_empty());
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::board::BoardVerb;
 use super::disk::DiskArgs;
 use super::kv::KvVerb;
 use super::units::{self, Address, DurationRange};
 use crate::config::VALUE_MAX;
 use crate::networks::Network;
-use crate::state::board::NAME_LEN;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -242,17 +242,6 @@ fn node_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// A name that an account of the board may have; so it needs no escapes in a path.
-fn user_name(text: &str) -> Result<String, String> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let (min, max) = (NAME_LEN.start(), NAME_LEN.end());
-    if plain && NAME_LEN.contains(&text.len()) {
-        Ok(text.to_string())
-    } else {
-        Err(format!("names have {min} to {max} letters, digits, hyphens and underscores"))
-    }
-}
-
 /// What the program can do besides running a node.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Verb {
@@ -414,47 +403,6 @@ pub struct BackupRestoreArgs {
     /// Do not ask whether that is meant
     #[arg(long)]
     pub yes: bool,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub node: NodeUrls,
-}
-
-/// What operators can do to the link board.
-#[derive(Subcommand, Clone, Debug)]
-pub enum BoardVerb {
-    /// Make users of the board moderators, or take that back
-    #[command(subcommand)]
-    Moderator(ModeratorVerb),
-}
-
-/// What can be done about moderators.
-#[derive(Subcommand, Clone, Debug)]
-pub enum ModeratorVerb {
-    /// Make a user a moderator, who can make others
-    Add(ModeratorArgs),
-    /// Make a user a moderator no longer
-    Remove(ModeratorArgs),
-    /// Print the names of the moderators
-    List(ListModeratorsArgs),
-}
-
-/// Arguments of `board moderator add` and `board moderator remove`.
-#[derive(Args, Clone, Debug)]
-pub struct ModeratorArgs {
-    /// The user's name on the board
-    #[arg(value_parser = user_name)]
-    pub name: String,
-    /// Data directory of the node that is asked: the token in it shows that you are its operator
-    #[arg(long, value_name = "DIR", default_value = "./bowline-data")]
-    pub data: PathBuf,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub node: NodeUrls,
-}
-
-/// Arguments of `board moderator list`.
-#[derive(Args, Clone, Debug)]
-pub struct ListModeratorsArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub node: NodeUrls,

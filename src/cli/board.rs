@@ -4,15 +4,69 @@
 //! directory is read here and sent along: these verbs run where that directory is.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand};
 use serde::Deserialize;
 use ureq::http::Method;
 
-use super::args::{BoardVerb, ListModeratorsArgs, ModeratorArgs, ModeratorVerb};
+use super::args::NodeUrls;
 use super::client::{Answer, Client, plain};
 use super::{Error, print};
 use crate::node::OPERATOR_TOKEN;
+use crate::state::board::NAME_LEN;
+
+/// What operators can do to the link board.
+#[derive(Subcommand, Clone, Debug)]
+pub enum BoardVerb {
+    /// Make users of the board moderators, or take that back
+    #[command(subcommand)]
+    Moderator(ModeratorVerb),
+}
+
+/// What can be done about moderators.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ModeratorVerb {
+    /// Make a user a moderator, who can make others
+    Add(ModeratorArgs),
+    /// Make a user a moderator no longer
+    Remove(ModeratorArgs),
+    /// Print the names of the moderators
+    List(ListModeratorsArgs),
+}
+
+/// Arguments of `board moderator add` and `board moderator remove`.
+#[derive(Args, Clone, Debug)]
+pub struct ModeratorArgs {
+    /// The user's name on the board
+    #[arg(value_parser = user_name)]
+    pub name: String,
+    /// Data directory of the node that is asked: the token in it shows that you are its operator
+    #[arg(long, value_name = "DIR", default_value = "./bowline-data")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
+/// Arguments of `board moderator list`.
+#[derive(Args, Clone, Debug)]
+pub struct ListModeratorsArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub node: NodeUrls,
+}
+
+/// A name that an account of the board may have; so it needs no escapes in a path.
+fn user_name(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let (min, max) = (NAME_LEN.start(), NAME_LEN.end());
+    if plain && NAME_LEN.contains(&text.len()) {
+        Ok(text.to_string())
+    } else {
+        Err(format!("names have {min} to {max} letters, digits, hyphens and underscores"))
+    }
+}
 
 /// Runs one of the verbs.
 pub(super) fn run(verb: &BoardVerb) -> Result<(), Error> {
@@ -28,7 +82,7 @@ fn moderator(verb: &ModeratorVerb) -> Result<String, Error> {
     };
     let answer = ask_as_operator(args, &method)?;
     match answer.status {
-        204 => Ok(format!("{} {done}\n", args.name)),
+        200 => Ok(format!("{} {done}\n", args.name)),
         401 => Err(Error::new(format!(
             "{} is not the token of the node at {}: give the data directory of that node with --data \
              DIR, or the address of the node whose directory this is with --node URL",
@@ -97,7 +151,6 @@ fn token(data: &Path) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::NodeUrls;
     use super::super::testing::{self, Reply};
     use super::*;
 
@@ -111,8 +164,8 @@ mod tests {
                 return Reply::new(401, r#"{"detail":"this wants a token"}"#);
             }
             match asked.line.as_str() {
-                "PUT /api/board/moderators/ann" => Reply::new(204, ""),
-                "DELETE /api/board/moderators/ann" => Reply::new(204, ""),
+                "PUT /api/board/moderators/ann" => Reply::new(200, "{}"),
+                "DELETE /api/board/moderators/ann" => Reply::new(200, "{}"),
                 "PUT /api/board/moderators/old" => Reply::new(503, r#"{"detail":"too old"}"#),
                 "PUT /api/board/moderators/bob" => Reply::new(404, r#"{"detail":"no user"}"#),
                 line => panic!("nobody asked for {line}"),

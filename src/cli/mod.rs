@@ -31,6 +31,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 pub use args::{Front, Invocation, NodeArgs, Pace, Timing, Verb, parse, parse_from};
+pub use board::{BoardVerb, ModeratorVerb};
 pub use kv::KvVerb;
 pub use units::{Address, DurationRange};
 

@@ -244,9 +244,7 @@ impl Node {
 
     /// Waits until so many requests are kept unanswered.
     pub fn wait_until_kept(&self, count: usize) {
-        while self.mind.lock().kept.len() < count {
-            std::thread::yield_now();
-        }
+        until("as much is kept", || self.mind.lock().kept.len() >= count);
     }
 }
 

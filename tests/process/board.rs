@@ -175,6 +175,41 @@ fn all_nodes_die_at_once_and_nothing_that_was_answered_is_gone() {
 }
 
 #[test]
+fn who_is_left_alone_shows_what_there_is() {
+    let mut cluster = cluster(3);
+    let mut ann = user(&cluster.nodes[0], "ann");
+    let key = post(&mut ann, &cluster.nodes[0], "A post", "https://example.com/");
+    for node in &cluster.nodes {
+        shows(node, "/b", &[&key]);
+    }
+    cluster.nodes[1].kill();
+    cluster.nodes[2].kill();
+    let alone = &cluster.nodes[0];
+    eventually("it knows that it is alone", || match alone.is_ready() {
+        Err(_) => Ok(()),
+        Ok(()) => Err("ready"),
+    });
+    for list in ["/b", "/b/newest", "/b/top/day", "/b/u/ann"] {
+        assert_eq!(ann.open(alone, list).posts(), [key.as_str()]);
+    }
+    assert_eq!(ann.name(alone).as_deref(), Some("ann"));
+    assert_eq!(alone.follow(&key).as_deref(), Some("https://example.com/"));
+    let typed = [("title", "Not now"), ("url", "https://example.com/later")];
+    let page = ann.fill(alone, ("/b/post", "/b/post"), &typed);
+    assert_eq!(page.status, 503, "{page:?}");
+    assert_eq!(page.form("/b/post").get("title"), Some("Not now"));
+    // What came back is taken as it is when the others are back.
+    cluster.nodes[1].restart();
+    cluster.nodes[2].restart();
+    cluster.settled(3);
+    let page = send(&mut ann, &cluster.nodes[1], &page.form("/b/post"));
+    let later = key_in(page.location());
+    for node in &cluster.nodes {
+        shows(node, "/b/newest", &[&later, &key]);
+    }
+}
+
+#[test]
 fn a_user_likes_a_post_once_however_often_and_wherever_it_is_clicked() {
     let cluster = cluster(3);
     let users: Vec<Browser> =

@@ -2,7 +2,6 @@
 
 mod backup;
 mod board;
-#[allow(dead_code, reason = "shared with tests that use the rest of it")]
 #[path = "../board_support/mod.rs"]
 mod board_support;
 mod clockwork;

@@ -56,9 +56,10 @@ pub(in crate::http) fn moderator(service: &Service, part: &str, request: &Reques
         return Problem::unavailable(why).into();
     }
     let (name, moderator) = (query::decode(part).into_owned(), request.method == Method::Put);
-    let act = Act::Appoint { by: None, name, moderator };
+    let act = Act::Appoint { by: None, name: name.clone(), moderator };
     let ask = Ask::Write(Command::Board(act).encode());
-    Step::ask(ask, service.options.request_timeout, Box::new(Appointed))
+    let appointed = Appointed { name, moderator, pretty: query::flag(request.query(), "pretty") };
+    Step::ask(ask, service.options.request_timeout, Box::new(appointed))
 }
 
 /// Whether a request carries the token, found out in a time that says nothing about it.
@@ -71,14 +72,21 @@ fn is_operator(head: &Head, token: Option<&Secret>) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && given.trim_ascii().ct_eq(token.bytes()).into()
 }
 
-/// It will be done, or not.
-#[derive(Debug)]
-struct Appointed;
+/// What is so when it is done.
+#[derive(Debug, Serialize)]
+struct Appointed {
+    name: String,
+    moderator: bool,
+    #[serde(skip)]
+    pretty: bool,
+}
 
 impl Continue for Appointed {
     fn go_on(self: Box<Self>, service: &Service, completion: Completion) -> Step {
         let response = match completion.outcome {
-            Outcome::Written(Reply::Board(Told::Done)) => Response::new(204),
+            Outcome::Written(Reply::Board(Told::Done)) => {
+                Response::json(200, &*self, self.pretty).with("Cache-Control", "no-store")
+            }
             Outcome::Written(Reply::Board(Told::Refused(Refusal::NoUser))) => {
                 Problem::new(404, "there is no user of this name; /b/signup makes accounts").into()
             }
