@@ -255,6 +255,56 @@ fn a_user_likes_a_post_once_however_often_and_wherever_it_is_clicked() {
 }
 
 #[test]
+fn of_two_who_want_the_same_at_once_one_gets_it() {
+    let cluster = cluster(3);
+    // Filled in everywhere before anything is sent anywhere.
+    let ready: Vec<(Browser, Form)> = (0..3)
+        .map(|at| {
+            let mut browser = from(&format!("198.51.100.{at}"));
+            let form = browser.open(&cluster.nodes[at], "/b/signup").form("/b/signup");
+            (browser, form.with("name", ["ann", "Ann", "ANN"][at]).with("password", PASSWORD))
+        })
+        .collect();
+    let send_all = |ready: Vec<(Browser, Form)>| -> Vec<(Browser, Page)> {
+        std::thread::scope(|scope| {
+            let sent = ready.into_iter().enumerate().map(|(at, (mut browser, form))| {
+                let node = &cluster.nodes[at];
+                scope.spawn(move || {
+                    let page = send(&mut browser, node, &form);
+                    (browser, page)
+                })
+            });
+            sent.collect::<Vec<_>>().into_iter().map(|it| it.join().unwrap()).collect()
+        })
+    };
+    let mut statuses = Vec::new();
+    for (mut browser, page) in send_all(ready) {
+        statuses.push(page.status);
+        assert_eq!(browser.name(&cluster.nodes[0]).is_some(), page.status == 303);
+        if page.status == 422 {
+            assert!(page.error("name").is_some(), "{page:?}");
+        }
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 422, 422]);
+
+    let ready = (0..3)
+        .map(|at| {
+            let mut browser = user(&cluster.nodes[at], ["bob", "cyd", "dan"][at]);
+            let form = browser.open(&cluster.nodes[at], "/b/post").form("/b/post");
+            (browser, form.with("title", "The same").with("url", "https://example.com/same"))
+        })
+        .collect();
+    let keys: BTreeSet<String> =
+        send_all(ready).iter().map(|(_, page)| key_in(page.location())).collect();
+    assert_eq!(keys.len(), 1, "all are led to the one post");
+    for node in &cluster.nodes {
+        shows(node, "/b/newest", &keys.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    cluster.agree();
+}
+
+#[test]
 fn logging_out_everywhere_reaches_every_node() {
     let cluster = cluster(3);
     let [a, b, c] = [0, 1, 2].map(|at| &cluster.nodes[at]);
