@@ -39,7 +39,10 @@ fn run(seed: u64, size: usize) -> Seen {
     cluster.run_for(20 * SECOND, faults);
     let before = cluster.acknowledged();
     cluster.heal();
-    cluster.run_for(10 * SECOND, Faults::none());
+    for _ in 0..4 {
+        cluster.run_for(5 * SECOND / 2, Faults::none());
+        cluster.leap();
+    }
     cluster.check_converged();
     assert!(cluster.acknowledged() > before + 50, "seed {seed}: it does not take writes again");
     cluster.seen().clone()

@@ -16,6 +16,9 @@ use sha2::{Digest as _, Sha256};
 
 pub use world::{Moment, Query, World};
 
+/// For so long a client's own key is known, by the cluster's clock.
+const KEPT_MS: u64 = 24 * 3_600_000;
+
 /// A session of writes: one per process of a node, the newest.
 struct Writer {
     node: u64,
@@ -37,8 +40,8 @@ pub struct Reference {
     writers: BTreeMap<u64, Writer>,
     /// What each write was told when it was done, by (session, seq).
     told: BTreeMap<(u64, u64), Reply>,
-    /// What was said under a client's own key, with the hash of the request.
-    kept: BTreeMap<String, ([u8; 32], Reply)>,
+    /// What was said under a client's own key, with the hash of the request and the cluster's clock.
+    kept: BTreeMap<String, ([u8; 32], Reply, u64)>,
     urls: BTreeSet<Bytes>,
 }
 
@@ -144,15 +147,20 @@ impl Reference {
             return first.clone();
         }
         let reply = match command {
-            Command::Once { key, hash, command } => match self.kept.get(&key) {
-                Some((first, reply)) if *first == hash => Reply::Replayed(Box::new(reply.clone())),
-                Some(_) => Reply::KeyReused,
-                None => {
-                    let reply = self.act(at, *command);
-                    self.kept.insert(key, (hash, reply.clone()));
-                    reply
+            Command::Once { key, hash, command } => {
+                let kept = self.kept.get(&key);
+                match kept.filter(|(_, _, since_ms)| at.clock_ms - since_ms < KEPT_MS) {
+                    Some((first, reply, _)) if *first == hash => {
+                        Reply::Replayed(Box::new(reply.clone()))
+                    }
+                    Some(_) => Reply::KeyReused,
+                    None => {
+                        let reply = self.act(at, *command);
+                        self.kept.insert(key, (hash, reply.clone(), at.clock_ms));
+                        reply
+                    }
                 }
-            },
+            }
             command => self.act(at, command),
         };
         self.told.insert((id.session, id.seq), reply.clone());

@@ -98,7 +98,9 @@ impl World {
 
     pub fn open(&mut self, at: Moment, new: NewSession) -> Reply {
         let id = new.id;
-        assert!(!self.sessions.contains_key(&id), "ids are drawn once");
+        if let Some(session) = self.sessions.get(&id) {
+            return Reply::SessionOpened { id, revision: session.create };
+        }
         self.begin();
         self.sessions_last = self.revision;
         let expires_ms = new.ttl_ms.map(|ttl| self.live(at, Mortal::Session(id), ttl));
