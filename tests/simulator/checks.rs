@@ -1,5 +1,7 @@
 //! What must hold at every step, watched from outside.
 
+mod board;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bowline::ids::WriteId;
@@ -113,7 +115,7 @@ impl Checks {
         let born = self.made.get(&(entry.index, entry.term)).copied().unwrap_or(Micros(0));
         let clock_ms = entry.stamp.clock_ms;
         let calm = self.calm_since.is_some_and(|since| born.0 > since.0 + RECOVERED_US);
-        let overdue = self.reference.now().overdue_ms(clock_ms);
+        let overdue = self.reference.overdue_ms(clock_ms);
         assert!(
             !calm || overdue <= OVERDUE_MS,
             "{overdue} ms too late: {:?}",
@@ -194,7 +196,8 @@ impl Checks {
         .unwrap();
         assert_eq!(graves, world.graves, "n{} remembers other deletions", machine.id);
         // It may be thought to come too early, when what was to come then has been put off.
-        let (next, expected) = (copy.state.next_expiry(), world.next_expiry());
+        let (board, _) = self.reference.board(copy.applied());
+        let (next, expected) = (copy.state.next_expiry(), world.ends().chain(board.ends()).min());
         let in_time = expected.is_none_or(|at| next.is_some_and(|next| next <= at));
         assert!(in_time, "n{}: the next is at {expected:?}, not {next:?}", machine.id);
         assert_eq!(copy.state.summary().revision, world.revision, "n{}", machine.id);

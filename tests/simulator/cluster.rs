@@ -1,5 +1,6 @@
 //! The cluster: machines, the network between them, and clients that remember what they were told.
 
+mod board;
 mod clients;
 mod converged;
 mod faults;
@@ -20,6 +21,7 @@ use rand::{RngExt, SeedableRng};
 use crate::checks::Checks;
 use crate::machine::{Machine, Process, Said, options};
 use crate::seen::Seen;
+use board::BoardClients;
 use clients::Question;
 pub use faults::Faults;
 use locks::LockClients;
@@ -54,6 +56,7 @@ pub struct Cluster {
     checks: Checks,
     store: StoreClients,
     locks: LockClients,
+    board: BoardClients,
     questions: BTreeMap<Ticket, (Micros, Question)>,
     asked: u64,
     /// URLs of writes under a client's own key that will be sent once more, and since when they are.
@@ -108,6 +111,7 @@ impl Cluster {
             checks: Checks::default(),
             store: StoreClients::default(),
             locks: LockClients::default(),
+            board: BoardClients::new(seed),
             questions: BTreeMap::new(),
             asked: 0,
             again: Vec::new(),

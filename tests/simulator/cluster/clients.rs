@@ -7,9 +7,9 @@ use bowline::replica::{Answer, Request};
 use bowline::state::{Command, Reply};
 use rand::RngExt;
 
-use super::Cluster;
+use super::{Cluster, board};
 use super::locks::Errand;
-use crate::reference::Query;
+use crate::reference::{Query, Sought};
 
 pub(super) const TIMEOUT_US: u64 = 3_000_000;
 /// For so long a client's own key is known: a day, by a clock that may run a hundredth too fast.
@@ -41,6 +41,16 @@ pub(super) enum Question {
         floor: u64,
     },
     Lock(Errand),
+    /// Something done to the link board.
+    Board {
+        must_see: u64,
+        errand: board::Errand,
+    },
+    /// A read of it.
+    Browse {
+        must_see: u64,
+        sought: Sought,
+    },
     Admin,
 }
 
@@ -51,12 +61,13 @@ impl Cluster {
         self.asked += 1;
         let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
         let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
-        let of_store = match self.rng.random_range(0..10) {
+        let asked = match self.rng.random_range(0..14) {
             0..=3 => self.ask_store(id),
             4..=5 => self.ask_for_locks(id),
+            6..=9 => self.ask_board(id),
             _ => None,
         };
-        let (request, question) = match of_store {
+        let (request, question) = match asked {
             Some(asked) => asked,
             None => self.ask_links(),
         };
@@ -113,9 +124,11 @@ impl Cluster {
             Question::Write { url, once: Some(since) } => self.again.push((since, url)),
             Question::Store { under, command, .. } => self.on_store_silence(under, command),
             Question::Lock(errand) => self.on_lock_silence(&errand),
+            Question::Board { errand, .. } => self.on_board_silence(errand),
             Question::Write { .. }
             | Question::Read { .. }
             | Question::Look { .. }
+            | Question::Browse { .. }
             | Question::Admin => {}
         }
     }
@@ -134,6 +147,9 @@ impl Cluster {
                 self.on_store_reply((must_see, under, command), reply, index);
             }
             Question::Lock(errand) => self.on_lock_reply(errand, reply, index),
+            Question::Board { must_see, errand } => {
+                self.on_board_reply(must_see, errand, reply, index);
+            }
             question => panic!("{question:?} was answered as a write"),
         }
     }
@@ -165,6 +181,10 @@ impl Cluster {
             Question::Read { must_see } => must_see,
             Question::Look { must_see, query, floor } => {
                 self.look(ticket, query, floor);
+                must_see
+            }
+            Question::Browse { must_see, sought } => {
+                self.browse(u64::from(ticket.sink), &sought);
                 must_see
             }
             question => panic!("{question:?} was answered as a read"),

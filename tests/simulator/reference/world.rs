@@ -9,14 +9,7 @@ use bowline::state::kv::{
 };
 use bytes::Bytes;
 
-/// When an entry was made.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// By the cluster's clock, as its leader stamped it.
-    pub clock_ms: u64,
-    /// Really.
-    pub born: Micros,
-}
+use super::Moment;
 
 /// Something that ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,15 +152,9 @@ impl World {
         next.map(|(mortal, life)| (mortal.clone(), *life))
     }
 
-    /// The longest for which anything has stayed after its time, in ms of the cluster's clock.
-    pub fn overdue_ms(&self, clock_ms: u64) -> u64 {
-        let times = self.lives.values().map(|life| clock_ms.saturating_sub(life.until_ms));
-        times.max().unwrap_or(0)
-    }
-
-    /// When the next thing ends, by the cluster's clock.
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.lives.values().map(|life| life.until_ms).min()
+    /// The times at which something ends, by the cluster's clock.
+    pub fn ends(&self) -> impl Iterator<Item = u64> {
+        self.lives.values().map(|life| life.until_ms)
     }
 
     /// The index that a reader is told.

@@ -1,0 +1,66 @@
+//! How often what may be done: so many at once, and then one more each time a while is over.
+
+use bowline::state::board::{Refusal, UserId};
+use bytes::Bytes;
+
+use super::{Board, Moment};
+
+const MINUTE_MS: u64 = 60_000;
+
+/// Whose doings of which kind are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bucket {
+    /// Attempts to log in under a name, in lower case.
+    Name(String),
+    /// The same from an address.
+    Address(Bytes),
+    SignUps(Bytes),
+    Posts(UserId),
+    Comments(UserId),
+    Likes(UserId),
+}
+
+impl Bucket {
+    /// (how many at once, how long it takes until there is one more, in ms).
+    fn limit(&self) -> (u64, u64) {
+        match self {
+            Self::Name(_) => (10, MINUTE_MS),
+            Self::Address(_) => (30, 10_000),
+            Self::SignUps(_) => (5, 10 * MINUTE_MS),
+            Self::Posts(_) => (10, 5 * MINUTE_MS),
+            Self::Comments(_) => (20, MINUTE_MS / 2),
+            Self::Likes(_) => (120, 1_000),
+        }
+    }
+}
+
+/// A bucket that is not full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// What is missing, in ms until it is full again, as of then.
+    missing_ms: u64,
+    clock_ms: u64,
+}
+
+impl Level {
+    /// When it is full again, by the cluster's clock.
+    pub fn full_ms(&self) -> u64 {
+        self.clock_ms + self.missing_ms
+    }
+}
+
+impl Board {
+    /// Takes one out of each of these buckets, or none out of any.
+    pub(super) fn take(&mut self, at: Moment, buckets: &[Bucket]) -> Result<(), Refusal> {
+        let mut wait_ms = 0;
+        for bucket in buckets {
+            let (count, each_ms) = bucket.limit();
+            let full_ms = self.buckets.get(bucket).map_or(0, Level::full_ms);
+            let missing_ms = full_ms.saturating_sub(at.clock_ms) + each_ms;
+            wait_ms = wait_ms.max(missing_ms.saturating_sub(count * each_ms));
+            let level = Level { missing_ms, clock_ms: at.clock_ms };
+            self.buckets.insert(bucket.clone(), level);
+        }
+        if wait_ms > 0 { Err(Refusal::TooOften(wait_ms)) } else { Ok(()) }
+    }
+}
