@@ -84,7 +84,7 @@ pub(super) fn look(service: &Service, key: &str, view: &View) -> Seen {
         return Seen::Found(Problem::unavailable(why).into());
     }
     let seen = match state::lookup(view, key) {
-        Ok(Some(Link::Live(url))) => Seen::Found(redirect(url)),
+        Ok(Some(Link::Live(url) | Link::Owned(url))) => Seen::Found(redirect(url)),
         Ok(Some(Link::Gone)) => Seen::Found(Problem::new(410, "this link is gone").into()),
         Ok(None) => Seen::Missing(missing()),
         Err(error) => {

@@ -8,7 +8,7 @@
 //!
 //! | bytes | meaning                                                        |
 //! |------:|----------------------------------------------------------------|
-//! |     1 | kind: 1 a shared link, 2 gone                                  |
+//! |     1 | kind: 1 a shared link, 2 gone, 3 a link with an owner          |
 //! |     1 | version of the kind: 1                                         |
 //! |     8 | the state's clock when it was created, in ms                   |
 //! |     8 | wall clock when it was created, in ms since 1970: display only |
@@ -48,16 +48,19 @@ pub const KEY_LEN_MAX: usize = 43;
 
 const SHARED: u8 = 1;
 const GONE: u8 = 2;
+const OWNED: u8 = 3;
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 26;
 
 /// A link row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// Leads to this URL, byte for byte as stored.
+    /// Leads to this URL, byte for byte as stored. It is nobody's, and whoever puts the URL gets it.
     Live(Bytes),
-    /// Existed, and is gone for good.
+    /// Existed, and is gone; its key stays taken for good.
     Gone,
+    /// Leads to this URL likewise, and is somebody's: never handed to another who puts the URL.
+    Owned(Bytes),
 }
 
 /// The link under a key.
@@ -118,7 +121,23 @@ pub(super) fn place(
         match lookup(rows, &key)? {
             None => return Ok(Place::Free(key)),
             Some(Link::Live(other)) if other == url => return Ok(Place::Stands(key)),
-            Some(Link::Live(_) | Link::Gone) => {}
+            Some(Link::Live(_) | Link::Owned(_) | Link::Gone) => {}
+        }
+    }
+    unreachable!("candidate keys never end, and rows do")
+}
+
+/// The first of these keys under which there never was a link.
+///
+/// # Errors
+/// As [`place`].
+pub(super) fn first_free(
+    rows: &impl Rows,
+    keys: impl Iterator<Item = String>,
+) -> Result<String, StoreError> {
+    for key in keys {
+        if lookup(rows, &key)?.is_none() {
+            return Ok(key);
         }
     }
     unreachable!("candidate keys never end, and rows do")
@@ -126,17 +145,27 @@ pub(super) fn place(
 
 /// The row of a link that is created now.
 pub(super) fn encode(link: &Link, at: At) -> Bytes {
+    let mut stamps = [0; HEADER_LEN - 2];
+    for (to, stamp) in stamps.chunks_exact_mut(8).zip([at.clock_ms, at.wall_ms, at.index]) {
+        to.copy_from_slice(&stamp.to_le_bytes());
+    }
+    with_stamps(link, &stamps)
+}
+
+/// The row that takes the place of this one, of the same link, which is another from now on.
+pub(super) fn restate(row: &[u8], link: &Link) -> Result<Bytes, StoreError> {
+    let stamps = row.get(2..HEADER_LEN).and_then(|stamps| stamps.try_into().ok());
+    let cut_short = || StoreError::damaged("row of a link: it is cut short");
+    Ok(with_stamps(link, stamps.ok_or_else(cut_short)?))
+}
+
+fn with_stamps(link: &Link, stamps: &[u8; HEADER_LEN - 2]) -> Bytes {
     let (kind, url) = match link {
         Link::Live(url) => (SHARED, &url[..]),
         Link::Gone => (GONE, &[][..]),
+        Link::Owned(url) => (OWNED, &url[..]),
     };
-    let mut row = Vec::with_capacity(HEADER_LEN + url.len());
-    row.extend_from_slice(&[kind, VERSION]);
-    for stamp in [at.clock_ms, at.wall_ms, at.index] {
-        row.extend_from_slice(&stamp.to_le_bytes());
-    }
-    row.extend_from_slice(url);
-    row.into()
+    [&[kind, VERSION][..], stamps, url].concat().into()
 }
 
 fn decode(row: &Bytes) -> Result<Link, String> {
@@ -146,6 +175,7 @@ fn decode(row: &Bytes) -> Result<Link, String> {
     match (row[0], row[1]) {
         (SHARED, VERSION) => Ok(Link::Live(row.slice(HEADER_LEN..))),
         (GONE, VERSION) => Ok(Link::Gone),
+        (OWNED, VERSION) => Ok(Link::Owned(row.slice(HEADER_LEN..))),
         (kind, version) => Err(format!("unknown kind {kind} version {version}")),
     }
 }
@@ -201,6 +231,11 @@ mod tests {
 
         put(&mut rows, &candidates[2], &Link::Live(url.into()));
         assert_eq!(place_real(&rows, url), Place::Stands(candidates[2].clone()));
+
+        put(&mut rows, &candidates[2], &Link::Owned(url.into()));
+        let next = keys(url.as_bytes()).nth(3).unwrap();
+        assert_eq!(place_real(&rows, url), Place::Free(next.clone()), "it is somebody's");
+        assert_eq!(first_free(&rows, keys(url.as_bytes())), Ok(next));
     }
 
     #[test]
@@ -228,8 +263,19 @@ mod tests {
     #[test]
     fn rows_survive_their_bytes() {
         let live = Link::Live("https://example.com/".into());
-        for link in [live, Link::Gone] {
+        let owned = Link::Owned("https://example.com/".into());
+        for link in [live, Link::Gone, owned] {
             assert_eq!(decode(&encode(&link, AT)), Ok(link));
         }
+    }
+
+    #[test]
+    fn a_link_that_becomes_another_keeps_its_stamps() {
+        let (owned, later) = (Link::Owned("https://example.com/".into()), At { index: 8, ..AT });
+        let gone = restate(&encode(&owned, AT), &Link::Gone).unwrap();
+        assert_eq!(gone, encode(&Link::Gone, AT));
+        assert_eq!(restate(&gone, &owned).unwrap(), encode(&owned, AT));
+        assert_ne!(restate(&gone, &owned).unwrap(), encode(&owned, later));
+        restate(b"short", &Link::Gone).unwrap_err();
     }
 }

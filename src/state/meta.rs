@@ -24,14 +24,15 @@
 //! | 116 |     4 | length of the body                             |
 //! | 120 |     4 | CRC32C of the body                             |
 //! | 124 |       | body: MessagePack of (configuration's index, configuration, writes, |
-//! |     |       | queue of clients' keys, counters of the key-value store). Old  |
-//! |     |       | records lack the queue, and all do without counters that are   |
-//! |     |       | what they were in the beginning: older programs do not know    |
-//! |     |       | them                                                           |
+//! |     |       | queue of clients' keys, counters of the key-value store,       |
+//! |     |       | counters of the board). Old records lack the queue, and all do |
+//! |     |       | without counters at the end that are what they were in the     |
+//! |     |       | beginning: older programs do not know them                     |
 
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::board;
 use super::digest::Digest;
 use super::kv::Counters;
 use super::once::Queue;
@@ -181,6 +182,8 @@ pub struct Meta {
     pub once: Queue,
     /// The numbers of the key-value store.
     pub kv: Counters,
+    /// The numbers of the board.
+    pub board: board::Counters,
 }
 
 /// A meta's body; what is appended has a default, so that old records can be read.
@@ -193,6 +196,8 @@ struct Body {
     once: Queue,
     #[serde(default)]
     kv: Counters,
+    #[serde(default)]
+    board: board::Counters,
 }
 
 impl Meta {
@@ -222,6 +227,9 @@ impl Meta {
         if self.kv != Counters::default() {
             digest.add(&[table::SCALARS, 1], &self.kv.encode());
         }
+        if self.board != board::Counters::default() {
+            digest.add(&[table::SCALARS, 2], &self.board.encode());
+        }
         digest
     }
 
@@ -229,10 +237,12 @@ impl Meta {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let body = (self.configuration_index, &self.configuration, &self.writes, self.once);
-        let body = if self.kv == Counters::default() {
-            rmp_serde::to_vec(&body)
-        } else {
+        let body = if self.board != board::Counters::default() {
+            rmp_serde::to_vec(&(body.0, body.1, body.2, body.3, self.kv, self.board))
+        } else if self.kv != Counters::default() {
             rmp_serde::to_vec(&(body.0, body.1, body.2, body.3, self.kv))
+        } else {
+            rmp_serde::to_vec(&body)
         };
         let body = body.expect("a Vec takes every plain value");
         let len = u32::try_from(body.len()).expect("waiting writes are bounded");
@@ -259,7 +269,7 @@ impl Meta {
         if crc != crc32c::crc32c(body) {
             return Err(MetaError::Damaged("checksum of the body"));
         }
-        let Body { configuration_index, configuration, writes, once, kv } =
+        let Body { configuration_index, configuration, writes, once, kv, board } =
             rmp_serde::from_slice(body).map_err(|_| MetaError::Damaged("body"))?;
         if writes.digest() != summary.writes_digest {
             return Err(MetaError::Damaged("digest of the writes table"));
@@ -270,7 +280,10 @@ impl Meta {
         if !kv.is_sound(summary.revision) {
             return Err(MetaError::Damaged("counters of the key-value store"));
         }
-        Ok(Self { summary, configuration_index, configuration, writes, once, kv })
+        if !board.is_sound(summary.revision) {
+            return Err(MetaError::Damaged("counters of the board"));
+        }
+        Ok(Self { summary, configuration_index, configuration, writes, once, kv, board })
     }
 }
 

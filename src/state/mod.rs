@@ -10,7 +10,8 @@
 //! - [`writes`](Writes): the table by which a write that a node sends twice is done once;
 //! - [`once`](OnceQueue): the same for a write that its client sends twice, under a key of its own;
 //! - [`board`]: accounts, posts and likes;
-//! - [`kv`]: keys with values, locks, sessions, and what ends by itself;
+//! - [`kv`]: keys with values, locks and sessions;
+//! - `deadlines`: what ends by itself, of both;
 //! - [`restore`](Restore): all rows replaced by those of a backup;
 //! - [`changes`](Changes): which rows changed, for those who wait;
 //! - `ledger`: rows and their digest, changed in one step;
@@ -25,6 +26,7 @@
 pub mod board;
 mod changes;
 mod command;
+mod deadlines;
 mod digest;
 pub mod kv;
 mod ledger;
@@ -33,6 +35,7 @@ mod meta;
 mod once;
 mod reply;
 mod restore;
+mod scan;
 mod standing;
 mod url;
 mod writes;
@@ -55,6 +58,7 @@ pub use writes::Writes;
 
 use crate::ids::{ClusterId, WriteId};
 use crate::storage::{StoreError, Table};
+use board::Clerk;
 use kv::{Failed, Keeper, KvReply, Op, Why};
 use ledger::Ledger;
 use links::Place;
@@ -87,6 +91,40 @@ pub(crate) mod table {
     pub(crate) const DELAYS: u8 = 7;
     /// What ends by itself, in the order of time.
     pub(crate) const DEADLINES: u8 = 8;
+    /// Users of the board, by number.
+    pub(crate) const USERS: u8 = 9;
+    /// Their numbers, by name.
+    pub(crate) const NAMES: u8 = 10;
+    /// Those of them who are moderators.
+    pub(crate) const MODERATORS: u8 = 11;
+    /// Log-ins.
+    pub(crate) const LOGINS: u8 = 12;
+    /// Which log-ins each user has.
+    pub(crate) const LOGINS_OF: u8 = 13;
+    /// How much was done of what may be done only so often.
+    pub(crate) const LIMITS: u8 = 14;
+    /// Posts, by key.
+    pub(crate) const POSTS: u8 = 15;
+    /// Which post a URL leads to that is posted again.
+    pub(crate) const POSTED: u8 = 16;
+    /// Who likes which post.
+    pub(crate) const LIKES: u8 = 17;
+    /// Posts that are shown, by likes and age.
+    pub(crate) const HOT: u8 = 18;
+    /// Posts that are shown, the newest first.
+    pub(crate) const NEWEST: u8 = 19;
+    /// Posts that are shown, by the time of which they are and by likes.
+    pub(crate) const TOP: u8 = 20;
+    /// Posts that are shown, by user.
+    pub(crate) const POSTS_OF: u8 = 21;
+    /// Posts that are shown, by host.
+    pub(crate) const HOSTS: u8 = 22;
+    /// Comments, by post and thread.
+    pub(crate) const COMMENTS: u8 = 23;
+    /// Which thread a comment is in.
+    pub(crate) const THREADS: u8 = 24;
+    /// What moderators did, the latest first.
+    pub(crate) const DEEDS: u8 = 25;
     /// Keys that clients put writes under.
     pub(crate) const ONCE: u8 = 0xf0;
     /// The same in the order of their first use.
@@ -150,6 +188,7 @@ impl<T: Table> State<T> {
             writes: Writes::default(),
             once: OnceQueue::default(),
             kv: kv::Counters::default(),
+            board: board::Counters::default(),
         };
         Self::over(table, meta)
     }
@@ -196,9 +235,8 @@ impl<T: Table> State<T> {
                 return Ok(Reply::Digest(self.digest().0));
             }
             Command::Expire => {
-                let now_ms = self.meta.kv.now(at.clock_ms);
-                let count = self.keep(now_ms, |it| it.expire())?;
-                Reply::Expired { count }
+                let clock_ms = self.meta.kv.now(at.clock_ms);
+                Reply::Expired { count: self.expire(At { clock_ms, ..at })? }
             }
             Command::RaiseVersion { version } => {
                 let summary = &mut self.meta.summary;
@@ -382,7 +420,7 @@ impl<T: Table> State<T> {
             Command::RenewSession { id } => {
                 self.keep(at.clock_ms, |it| it.renew_session(&id)).map(Reply::SessionRenewed)
             }
-            Command::Board(_) => Ok(Reply::Board(board::Told::Refused(board::Refusal::NoPost))),
+            Command::Board(act) => self.serve(at, |it| it.run(act)).map(Reply::Board),
             Command::Once { .. }
             | Command::RegisterSession { .. }
             | Command::TakeDigest
@@ -406,6 +444,32 @@ impl<T: Table> State<T> {
         let done = act(&mut keeper)?;
         summary.revision = keeper.finish()?;
         Ok(done)
+    }
+
+    /// Does something to the board; the time in `at` is the state's clock.
+    fn serve<R>(
+        &mut self,
+        at: At,
+        act: impl FnOnce(&mut Clerk<'_, T>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let Meta { summary, kv, board, .. } = &mut self.meta;
+        let ledger = Ledger::new(&mut self.table, &mut summary.rows_digest);
+        let revision = summary.revision;
+        let links = &mut summary.links;
+        let mut clerk = Clerk::new(ledger, board, &mut kv.earliest_ms, links, at, revision);
+        let done = act(&mut clerk)?;
+        summary.revision = clerk.finish();
+        Ok(done)
+    }
+
+    /// Ends what is due, and tells how many things; the time in `at` is the state's clock.
+    fn expire(&mut self, at: At) -> Result<u64, StoreError> {
+        let due = deadlines::due(&self.table, self.meta.kv.earliest_ms, at.clock_ms)?;
+        let of_keys = self.keep(at.clock_ms, |it| it.end_due(&due))?;
+        let of_board = self.serve(at, |it| it.end_due(&due))?;
+        let earliest_ms = self.meta.kv.earliest_ms;
+        self.meta.kv.earliest_ms = deadlines::first(&self.table, earliest_ms)?;
+        Ok(of_keys + of_board)
     }
 
     fn create_link(&mut self, at: At, url: &Bytes) -> Result<Reply, StoreError> {
@@ -440,6 +504,9 @@ impl<T: Table> State<T> {
         summary.term = at.term;
         summary.clock_ms = at.clock_ms;
         summary.writes_digest = self.meta.writes.digest();
+        if summary.cluster_version >= VERSION_BOARD {
+            self.meta.board.wall_ms = at.wall_ms;
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::board;
 use super::meta::{Meta, Summary};
 use super::reply::Reply;
 use super::standing::Standing;
@@ -43,11 +44,11 @@ impl Meta {
     /// it but its name, and no write is under way.
     #[must_use]
     pub fn of_backup(standing: Standing) -> Self {
-        let Standing { summary, once, kv } = standing;
+        let Standing { summary, once, kv, board } = standing;
         let writes = Writes::default();
         let summary = Summary { writes_digest: writes.digest(), ..summary };
         let configuration = Bytes::new();
-        Self { summary, configuration_index: 0, configuration, writes, once, kv }
+        Self { summary, configuration_index: 0, configuration, writes, once, kv, board }
     }
 
     /// The clock of the state in ms, which is not the cluster's after a restore.
@@ -98,6 +99,9 @@ impl<T: Table> State<T> {
         self.meta.kv.restored = own.revision;
         self.meta.kv.clock_offset_ms = clock_ms.wrapping_sub(own.clock_ms).cast_signed();
         self.meta.once = backup.once;
+        // Lists count back from the present, not from the backup's.
+        let wall_ms = self.meta.board.wall_ms.max(backup.board.wall_ms);
+        self.meta.board = board::Counters { wall_ms, ..backup.board };
         self.meta.summary = Summary {
             links: backup.summary.links,
             rows_digest: backup.summary.rows_digest,

@@ -8,12 +8,14 @@
 //! | 116 |     8 | magic `standing`: a meta has something else there              |
 //! | 124 |    24 | queue of clients' keys: number of the oldest, next number, first use of the oldest |
 //! | 148 |    88 | counters of the key-value store                                |
+//! | 236 |    32 | counters of the board                                          |
 //!
 //! A view that was opened and to which nothing was applied yet carries the meta of its checkpoint; that
 //! is read as well.
 
 use bytes::Bytes;
 
+use super::board;
 use super::kv::Counters;
 use super::meta::{Meta, MetaError, Summary};
 use super::once::Queue;
@@ -21,6 +23,7 @@ use super::once::Queue;
 const MAGIC: &[u8; 8] = b"standing";
 const QUEUE: usize = Summary::LEN + MAGIC.len();
 const COUNTERS: usize = QUEUE + 24;
+const BOARD: usize = COUNTERS + Counters::LEN;
 
 /// What is published with a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +34,25 @@ pub struct Standing {
     pub once: Queue,
     /// The numbers of the key-value store.
     pub kv: Counters,
+    /// The numbers of the board.
+    pub board: board::Counters,
 }
 
 impl Standing {
     /// Bytes of an encoded standing.
-    pub const LEN: usize = COUNTERS + Counters::LEN;
+    pub const LEN: usize = BOARD + board::Counters::LEN;
 
     /// That of a state with this meta.
     #[must_use]
     pub fn of(meta: &Meta) -> Self {
-        Self { summary: meta.summary, once: meta.once, kv: meta.kv }
+        Self { summary: meta.summary, once: meta.once, kv: meta.kv, board: meta.board }
+    }
+
+    /// That of a state in which nothing of all this ever happened.
+    #[must_use]
+    pub fn bare(summary: Summary) -> Self {
+        let (once, kv) = (Queue::default(), Counters::default());
+        Self { summary, once, kv, board: board::Counters::default() }
     }
 
     /// The bytes of a standing, which begin with those of its summary.
@@ -53,6 +65,7 @@ impl Standing {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.kv.encode());
+        bytes.extend_from_slice(&self.board.encode());
         bytes.into()
     }
 
@@ -64,7 +77,7 @@ impl Standing {
     pub fn decode(bytes: &[u8]) -> Result<Self, MetaError> {
         let summary = Summary::decode(bytes)?;
         match &bytes[Summary::LEN..] {
-            [] => Ok(Self { summary, once: Queue::default(), kv: Counters::default() }),
+            [] => Ok(Self::bare(summary)),
             rest if rest.starts_with(MAGIC) => Self::decode_rest(summary, bytes),
             _ => Meta::decode(bytes).map(|meta| Self::of(&meta)),
         }
@@ -79,8 +92,10 @@ impl Standing {
         };
         let once =
             Queue { first: number(QUEUE), next: number(QUEUE + 8), oldest_ms: number(QUEUE + 16) };
-        let kv = bytes[COUNTERS..].try_into().expect("the length was checked");
-        Ok(Self { summary, once, kv: Counters::decode(kv) })
+        let (kv, board) = bytes[COUNTERS..].split_at(Counters::LEN);
+        let kv = Counters::decode(kv.try_into().expect("it was split there"));
+        let board = board.try_into().expect("the length was checked");
+        Ok(Self { summary, once, kv, board: board::Counters::decode(board) })
     }
 }
 
@@ -92,7 +107,8 @@ mod tests {
     fn example() -> Standing {
         let mut kv = Counters::default();
         (kv.last, kv.clock_offset_ms, kv.keys) = (1, -9, 11);
-        Standing { kv, ..Standing::of(&example_meta()) }
+        let board = board::Counters { wall_ms: 1 << 40, users: 1, posts: 1, comments: 0 };
+        Standing { kv, board, ..Standing::of(&example_meta()) }
     }
 
     #[test]
@@ -109,9 +125,8 @@ mod tests {
 
     #[test]
     fn a_bare_summary_and_a_meta_will_do() {
-        let meta = Meta { kv: example().kv, ..example_meta() };
+        let meta = Meta { kv: example().kv, board: example().board, ..example_meta() };
         assert_eq!(Standing::decode(&meta.encode()), Ok(Standing::of(&meta)));
-        let bare = Standing { once: Queue::default(), kv: Counters::default(), ..example() };
-        assert_eq!(Standing::decode(&meta.summary.encode()), Ok(bare));
+        assert_eq!(Standing::decode(&meta.summary.encode()), Ok(Standing::bare(meta.summary)));
     }
 }

@@ -365,13 +365,13 @@ fn the_clusters_version_rises_and_is_never_more_than_is_known() {
     let none = id(0, 0, 0);
     let mut state = example_state();
     assert_eq!(state.summary().cluster_version, 1);
-    for (index, version) in [(8, 2), (9, 1), (10, 2)] {
+    for (index, version) in [(8, VERSION), (9, 1), (10, VERSION)] {
         let said = state.apply_command(at(index), none, &raise(version));
-        assert_eq!(said, Ok(Reply::Version(2)), "and it never sinks");
+        assert_eq!(said, Ok(Reply::Version(VERSION)), "and it never sinks");
     }
-    assert_eq!((state.summary().cluster_version, VERSION), (2, 2));
-    let error = state.apply_command(at(11), none, &raise(3)).unwrap_err();
-    assert_eq!(error, ApplyError::Command(CommandError::Newer(3)));
+    assert_eq!(state.summary().cluster_version, VERSION);
+    let error = state.apply_command(at(11), none, &raise(VERSION + 1)).unwrap_err();
+    assert_eq!(error, ApplyError::Command(CommandError::Newer(VERSION + 1)));
 
     state.meta.summary.cluster_version = VERSION + 1;
     let error = State::restore(MemoryStore::default(), &state.meta_bytes()).unwrap_err();
@@ -393,13 +393,17 @@ fn nothing_ever_has_the_revision_that_readers_of_an_empty_store_are_told() {
     assert!(before >= 1 && state.summary().revision == before);
 }
 
-/// A member that runs an older program can be sent the state until there are keys in it, which is not
-/// before every member runs a newer one.
+/// A member that runs an older program can be sent the state until there are keys or a board in it, which
+/// is not before every member runs a newer one.
 #[test]
-fn a_state_without_keys_is_written_as_it_was_before_there_were_any() {
+fn a_state_without_keys_or_a_board_is_written_as_it_was_before_there_were_any() {
     let mut meta = example_meta();
     let before = meta.encode();
     meta.kv.last = 1;
     assert!(meta.encode().len() > before.len() + 8);
     assert_ne!(meta.digest(), example_meta().digest());
+    let (with_keys, digest) = (meta.encode(), meta.digest());
+    meta.board.wall_ms = 1;
+    assert!(meta.encode().len() > with_keys.len() + 3);
+    assert_ne!(meta.digest(), digest);
 }

@@ -10,7 +10,7 @@ use bowline::metrics::Metrics;
 use bowline::raft::Fetch;
 use bowline::snapshot::{self, Blobs, Event, Handle, Ready};
 use bowline::state::kv::Counters;
-use bowline::state::{Digest, Meta, OnceQueue, Summary, Writes};
+use bowline::state::{Digest, Meta, OnceQueue, Summary, Writes, board};
 use bowline::storage::{Rows, StateDir, Store, StoreOptions, Table, Views};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, unbounded};
@@ -54,8 +54,8 @@ pub fn meta(rows: &[Row], applied: u64) -> Bytes {
         Summary { applied, term: 7, clock_ms: 1234, rows_digest: digest, ..Summary::new(CLUSTER) };
     let configuration = Bytes::from_static(b"members");
     let (writes, once) = (Writes::default(), OnceQueue::default());
-    Meta { summary, configuration_index: 3, configuration, writes, once, kv: Counters::default() }
-        .encode()
+    let (kv, board) = (Counters::default(), board::Counters::default());
+    Meta { summary, configuration_index: 3, configuration, writes, once, kv, board }.encode()
 }
 
 /// A node with a state on its disk that can be served, and a staged one be built beside it.

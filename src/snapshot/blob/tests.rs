@@ -6,8 +6,7 @@ use tempfile::TempDir;
 use super::promise::PROMISE;
 use super::*;
 use crate::ids::{ClusterId, Id128};
-use crate::state::kv::Counters;
-use crate::state::{Digest, OnceQueue, Standing, Summary};
+use crate::state::{Digest, Standing, Summary};
 use crate::storage::snapshot::{SnapshotHeader, SnapshotWriter};
 use crate::storage::{Rows, StateDir};
 
@@ -36,7 +35,7 @@ fn write(blobs: &Blobs, file: FileId, spoil: impl Fn(&mut Summary)) {
     let cluster: ClusterId = Id128([1; 16]);
     let mut summary = Summary { revision: 9, rows_digest: digest, ..Summary::new(cluster) };
     spoil(&mut summary);
-    let standing = Standing { summary, once: OnceQueue::default(), kv: Counters::default() };
+    let standing = Standing::bare(summary);
     let meta = Meta::of_backup(standing).encode();
     let header = SnapshotHeader { cluster, epoch: 0, file: Id128([9; 16]), applied: 50, meta };
     let mut writer = SnapshotWriter::create(&blobs.part(file), &header).unwrap();

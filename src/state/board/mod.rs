@@ -8,16 +8,34 @@
 //! SHA-256, made by the node that took the request. Users, comments and the moderators' log are named by
 //! the revision that made them, and a revision is never given twice, not even over a restore: so no user
 //! ever gets another's number.
+//!
+//! - [`clerk`](Clerk): what every act has in common: who does it, and the rows that it changes;
+//! - `accounts`, `posts`, `comments`, `moderation`: what each of them does;
+//! - `shelf`: the one place that writes a post, and all that hangs on it;
+//! - `limits`: what may be done only so often; [`hot`](hot_ms): what is ranked how;
+//! - [`read`](post) and [`lists`](page): what can be asked of a view; `rows`: how all of it looks there.
 
+mod accounts;
+mod clerk;
+mod comments;
+mod counters;
+mod hot;
+mod limits;
+mod lists;
+mod moderation;
+mod posts;
 mod read;
+mod rows;
+mod shelf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use read::{
-    Cursor, Line, LogPage, Page, Thread, comment, comments, is_liked, login, logins_of, moderation,
-    page, post, user, user_named,
-};
+pub(super) use clerk::Clerk;
+pub use counters::Counters;
+pub use hot::hot_ms;
+pub use lists::{Cursor, Line, LogPage, Page, Thread, comments, moderation, page};
+pub use read::{comment, is_liked, login, logins_of, moderators, post, user, user_named};
 
 /// Names a user: the revision that made the account.
 pub type UserId = u64;
@@ -394,3 +412,6 @@ pub enum Span {
     /// 365 days.
     Year,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,57 +1,19 @@
-//! What can be asked of the board, by whoever has a view of it.
+//! What can be asked of the board one by one, by whoever has a view of it.
 
-use super::{Comment, CommentId, List, Login, LoginId, Moderated, Post, User, UserId};
+use super::{Comment, CommentId, Login, LoginId, Post, User, UserId, rows};
+use crate::state::links::is_key;
+use crate::state::scan::scan_prefix;
 use crate::storage::{Rows, StoreError};
 
-/// Where a page of a list ends, and the next one begins. Its bytes mean nothing to others, and any
-/// bytes that a client sends back will do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(pub Vec<u8>);
-
-/// A part of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The posts, in the list's order.
-    pub lines: Vec<Line>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<Cursor>,
-}
-
-/// A post in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The post.
-    pub post: Post,
-    /// Its author's name.
-    pub author: String,
-}
-
-/// A part of the comments of a post: threads in the order of their beginnings, each with its answers in
-/// the order in which they were given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thread {
-    /// The comments, each with its author's name.
-    pub comments: Vec<(Comment, String)>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<Cursor>,
-}
-
-/// A part of the moderators' log, the newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogPage {
-    /// What was done, and the name of who did it (none for an operator).
-    pub deeds: Vec<(Moderated, Option<String>)>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<Cursor>,
-}
+/// Bytes of the longest name that anybody could have; longer ones need not be looked for.
+pub(super) const NAME_BYTES_EVER: usize = 255;
 
 /// A user by number.
 ///
 /// # Errors
 /// When the store cannot be read or the row in it is damaged.
 pub fn user(rows: &(impl Rows + ?Sized), id: UserId) -> Result<Option<User>, StoreError> {
-    let _ = (rows, id);
-    Ok(None)
+    record(rows, &rows::user(id))
 }
 
 /// A user by name, in whatever case.
@@ -59,17 +21,19 @@ pub fn user(rows: &(impl Rows + ?Sized), id: UserId) -> Result<Option<User>, Sto
 /// # Errors
 /// As [`user`].
 pub fn user_named(rows: &(impl Rows + ?Sized), name: &str) -> Result<Option<User>, StoreError> {
-    let _ = (rows, name);
-    Ok(None)
+    if name.len() > NAME_BYTES_EVER {
+        return Ok(None);
+    }
+    let Some(row) = rows.get(&rows::name(name))? else { return Ok(None) };
+    user(rows, rows::decode_number("name", &row)?)
 }
 
-/// A log-in, if it has not ended.
+/// A log-in, if it has not ended. One that is due stands until the entry that ends it is applied.
 ///
 /// # Errors
 /// As [`user`].
 pub fn login(rows: &(impl Rows + ?Sized), id: &LoginId) -> Result<Option<Login>, StoreError> {
-    let _ = (rows, id);
-    Ok(None)
+    record(rows, &rows::login(id))
 }
 
 /// How many log-ins a user has.
@@ -77,8 +41,39 @@ pub fn login(rows: &(impl Rows + ?Sized), id: &LoginId) -> Result<Option<Login>,
 /// # Errors
 /// As [`user`].
 pub fn logins_of(rows: &(impl Rows + ?Sized), user: UserId) -> Result<usize, StoreError> {
-    let _ = (rows, user);
-    Ok(0)
+    logins(rows, user).map(|logins| logins.len())
+}
+
+/// The log-ins of a user, each with the revision that made it; at most
+/// [`LOGINS_MAX`](super::LOGINS_MAX), in no useful order.
+pub(super) fn logins(
+    rows: &(impl Rows + ?Sized),
+    user: UserId,
+) -> Result<Vec<(u64, LoginId)>, StoreError> {
+    let (prefix, mut logins) = (rows::logins_of(user), Vec::new());
+    scan_prefix(rows, &prefix, None, &mut |row, value| {
+        let id = row[prefix.len()..].try_into();
+        let id = id.map_err(|_| rows::damaged("log-in of a user", "its key"))?;
+        logins.push((rows::decode_number("log-in of a user", value)?, id));
+        Ok(true)
+    })?;
+    Ok(logins)
+}
+
+/// The moderators, in the order of their accounts; so many of them at most.
+///
+/// # Errors
+/// As [`user`].
+pub fn moderators(rows: &(impl Rows + ?Sized), max: usize) -> Result<Vec<User>, StoreError> {
+    let (prefix, mut ids) = (rows::moderators(), Vec::new());
+    scan_prefix(rows, &prefix, None, &mut |row, _| {
+        let id = row[prefix.len()..].try_into();
+        ids.push(UserId::from_be_bytes(id.map_err(|_| rows::damaged("moderator", "its key"))?));
+        Ok(ids.len() < max)
+    })?;
+    ids.truncate(max);
+    let gone = || rows::damaged("moderator", "its user is not there");
+    ids.into_iter().map(|id| user(rows, id)?.ok_or_else(gone)).collect()
 }
 
 /// A post, whatever became of it.
@@ -86,8 +81,10 @@ pub fn logins_of(rows: &(impl Rows + ?Sized), user: UserId) -> Result<usize, Sto
 /// # Errors
 /// As [`user`].
 pub fn post(rows: &(impl Rows + ?Sized), key: &str) -> Result<Option<Post>, StoreError> {
-    let _ = (rows, key);
-    Ok(None)
+    if !is_key(key) {
+        return Ok(None);
+    }
+    record(rows, &rows::post(key))
 }
 
 /// Whether a user likes a post.
@@ -95,23 +92,7 @@ pub fn post(rows: &(impl Rows + ?Sized), key: &str) -> Result<Option<Post>, Stor
 /// # Errors
 /// As [`user`].
 pub fn is_liked(rows: &(impl Rows + ?Sized), post: &str, user: UserId) -> Result<bool, StoreError> {
-    let _ = (rows, post, user);
-    Ok(false)
-}
-
-/// A page of a list. `now_ms` is the wall clock of the last entry, from which [`List::Top`] counts back.
-///
-/// # Errors
-/// As [`user`].
-pub fn page(
-    rows: &(impl Rows + ?Sized),
-    list: &List,
-    after: Option<&Cursor>,
-    now_ms: u64,
-    lines_max: usize,
-) -> Result<Page, StoreError> {
-    let _ = (rows, list, after, now_ms, lines_max);
-    Ok(Page { lines: Vec::new(), next: None })
+    Ok(is_key(post) && rows.get(&rows::like(post, user))?.is_some())
 }
 
 /// One comment of a post.
@@ -123,33 +104,19 @@ pub fn comment(
     post: &str,
     id: CommentId,
 ) -> Result<Option<Comment>, StoreError> {
-    let _ = (rows, post, id);
-    Ok(None)
+    if !is_key(post) {
+        return Ok(None);
+    }
+    let Some(row) = rows.get(&rows::thread(post, id))? else { return Ok(None) };
+    let thread = rows::decode_number("thread", &row)?;
+    let comment = record(rows, &rows::comment(post, thread, id))?;
+    comment.map(Some).ok_or_else(|| rows::damaged("thread", "its comment is not there"))
 }
 
-/// Comments of a post.
-///
-/// # Errors
-/// As [`user`].
-pub fn comments(
+/// What is kept as a structure under this row key.
+pub(super) fn record<R: rows::Record>(
     rows: &(impl Rows + ?Sized),
-    post: &str,
-    after: Option<&Cursor>,
-    comments_max: usize,
-) -> Result<Thread, StoreError> {
-    let _ = (rows, post, after, comments_max);
-    Ok(Thread { comments: Vec::new(), next: None })
-}
-
-/// The moderators' log.
-///
-/// # Errors
-/// As [`user`].
-pub fn moderation(
-    rows: &(impl Rows + ?Sized),
-    after: Option<&Cursor>,
-    deeds_max: usize,
-) -> Result<LogPage, StoreError> {
-    let _ = (rows, after, deeds_max);
-    Ok(LogPage { deeds: Vec::new(), next: None })
+    row_key: &[u8],
+) -> Result<Option<R>, StoreError> {
+    rows.get(row_key)?.map(|row| rows::decode(&row)).transpose()
 }

@@ -6,9 +6,10 @@
 
 use bytes::Bytes;
 
-use super::rows::{self, Mortal};
+use super::rows;
 use super::{Counters, Entry, SessionId};
 use crate::state::changes::Changes;
+use crate::state::deadlines::Mortal;
 use crate::state::ledger::Ledger;
 use crate::storage::{StoreError, Table};
 

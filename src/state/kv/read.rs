@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::rows::{self, Row};
 use super::{Entry, Session, SessionId};
+use crate::state::scan::scan_prefix;
 use crate::storage::{Rows, StoreError};
 
 /// A key as it stands.
@@ -67,7 +68,7 @@ pub fn scan_sessions(
     visit: &mut dyn FnMut(Session) -> bool,
 ) -> Result<(), StoreError> {
     let after = after.map(rows::session_row);
-    scan_decoded(rows, &rows::sessions_prefix(), after, &mut |_, row| {
+    scan_prefix(rows, &rows::sessions_prefix(), after, &mut |_, row| {
         Ok(visit(rows::decode_session(row)?))
     })
 }
@@ -97,7 +98,7 @@ pub fn scan_rows(
     visit: &mut dyn FnMut(Row<'_>) -> bool,
 ) -> Result<(), StoreError> {
     let after = after.map(rows::key_row);
-    scan_decoded(rows, &rows::key_row(prefix), after, &mut |key, row| {
+    scan_prefix(rows, &rows::key_row(prefix), after, &mut |key, row| {
         let key = rows::key_of_row(key).expect("the scan is within the table");
         Ok(visit(rows::decode_row(key, row)?))
     })
@@ -114,46 +115,8 @@ pub fn scan_tombstones(
     visit: &mut dyn FnMut(&[u8], u64) -> bool,
 ) -> Result<(), StoreError> {
     let (before_key, after) = (rows::mark_row(&[]).len(), after.map(rows::mark_row));
-    scan_decoded(rows, &rows::mark_row(prefix), after, &mut |key, row| {
+    scan_prefix(rows, &rows::mark_row(prefix), after, &mut |key, row| {
         let key = &key[before_key..];
         Ok(visit(key, rows::decode_mark(key, row)?.0))
     })
-}
-
-/// Sees a row's key and value, and says whether to go on.
-type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError> + 'a;
-
-/// Hands the rows whose keys begin with a prefix, and come after `after` if that is given, to `visit`,
-/// until it says false or fails.
-fn scan_decoded(
-    rows: &(impl Rows + ?Sized),
-    prefix: &[u8],
-    after: Option<Vec<u8>>,
-    visit: &mut Visit<'_>,
-) -> Result<(), StoreError> {
-    // The next row key there can be.
-    let after = after.map(|mut after| {
-        after.push(0);
-        after
-    });
-    let from = after.as_deref().filter(|after| *after > prefix).unwrap_or(prefix);
-    scan_range(rows, from, &rows::end_of(prefix), visit)
-}
-
-/// Hands the rows from one key on and below another to `visit`, until it says false or fails.
-pub(super) fn scan_range(
-    rows: &(impl Rows + ?Sized),
-    from: &[u8],
-    to: &[u8],
-    visit: &mut Visit<'_>,
-) -> Result<(), StoreError> {
-    let mut failed = None;
-    rows.scan(from, Some(to), &mut |key, row| match visit(key, row) {
-        Ok(go_on) => go_on,
-        Err(error) => {
-            failed = Some(error);
-            false
-        }
-    })?;
-    failed.map_or(Ok(()), Err)
 }

@@ -8,7 +8,6 @@
 //! | `SESSIONS`  | session id                    | a version byte, [`Session`] as MessagePack |
 //! | `LOCKS`     | session id, the key it holds  | a version byte                             |
 //! | `DELAYS`    | a key whose lock is delayed   | when that ends                             |
-//! | `DEADLINES` | when, what kind of thing, its name | a version byte                        |
 //!
 //! Numbers are `u64`, big-endian in keys and little-endian in values; values begin with a version byte,
 //! which is 1. A key's value, behind the version:
@@ -121,67 +120,6 @@ pub(super) fn lock_row(session: &SessionId, key: &[u8]) -> Vec<u8> {
 
 pub(super) fn delay_row(key: &[u8]) -> Vec<u8> {
     row_key(table::DELAYS, key)
-}
-
-/// What can end by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Mortal {
-    Session(SessionId),
-    Key(Bytes),
-    Delay(Bytes),
-}
-
-const SESSION: u8 = 1;
-const KEY: u8 = 2;
-const DELAY: u8 = 3;
-
-pub(super) fn deadline_row(at_ms: u64, what: &Mortal) -> Vec<u8> {
-    let (kind, name) = match what {
-        Mortal::Session(id) => (SESSION, &id.0[..]),
-        Mortal::Key(key) => (KEY, &key[..]),
-        Mortal::Delay(key) => (DELAY, &key[..]),
-    };
-    let mut row = row_key(table::DEADLINES, &at_ms.to_be_bytes());
-    row.push(kind);
-    row.extend_from_slice(name);
-    row
-}
-
-/// The first row key of what ends at this time.
-pub(super) fn deadlines_from(at_ms: u64) -> Vec<u8> {
-    row_key(table::DEADLINES, &at_ms.to_be_bytes())
-}
-
-/// Behind all rows of deadlines.
-pub(super) fn deadlines_end() -> Vec<u8> {
-    end_of(&row_key(table::DEADLINES, &[]))
-}
-
-/// When ends what.
-pub(super) fn decode_deadline(row: &[u8]) -> Result<(u64, Mortal), StoreError> {
-    let damaged = || StoreError::damaged("row of a deadline: it is damaged");
-    let rest = row.get(row_key(table::DEADLINES, &[]).len()..).ok_or_else(damaged)?;
-    let (at, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
-    let (kind, name) = rest.split_first().ok_or_else(damaged)?;
-    let what = match *kind {
-        SESSION => Mortal::Session(Id128(name.try_into().map_err(|_| damaged())?)),
-        KEY => Mortal::Key(Bytes::copy_from_slice(name)),
-        DELAY => Mortal::Delay(Bytes::copy_from_slice(name)),
-        _ => return Err(damaged()),
-    };
-    Ok((u64::from_be_bytes(*at), what))
-}
-
-/// The row key behind all those that begin with this one; none is ever all ones, for tables are not.
-pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if last < u8::MAX {
-            end.push(last + 1);
-            break;
-        }
-    }
-    end
 }
 
 pub(super) fn encode_entry(entry: &Entry) -> Bytes {
@@ -333,38 +271,6 @@ mod tests {
                 let _ = decode_mark(b"key", &row);
                 let _ = decode_mark_order(1, &row);
                 let _ = decode_session(&row);
-                let _ = decode_deadline(&row);
-                let _ = decode_deadline(&[&deadlines_from(7)[..], &row].concat());
-            }
-        }
-
-        #[test]
-        fn the_end_of_a_prefix_is_behind_all_that_begins_with_it(
-            prefix in any::<Vec<u8>>(), other in any::<Vec<u8>>(),
-        ) {
-            let (prefix, other) = (key_row(&prefix), key_row(&other));
-            let end = end_of(&prefix);
-            prop_assert!([&prefix[..], &other].concat() < end);
-            prop_assert_eq!(other >= prefix && other < end, other.starts_with(&prefix));
-        }
-    }
-
-    #[test]
-    fn a_prefix_of_all_ones_ends_where_the_one_before_it_does() {
-        assert_eq!(end_of(&key_row(b"a\xff\xff")), key_row(b"b"));
-        assert_eq!(end_of(&[7, 0xff, 0xff]), [8]);
-    }
-
-    #[test]
-    fn what_ends_earlier_stands_before() {
-        let session = Mortal::Session(Id128([3; 16]));
-        let others = [Mortal::Key("k".into()), Mortal::Delay("k".into())];
-        for what in others.iter().chain([&session]) {
-            for (earlier, later) in [(0, 1), (255, 256), (1 << 32, u64::MAX)] {
-                let rows = [earlier, later].map(|at_ms| deadline_row(at_ms, what));
-                assert!(rows[0] < rows[1] && deadlines_from(later) > rows[0]);
-                assert!(deadlines_from(later) <= rows[1] && rows[1] < deadlines_end());
-                assert_eq!(decode_deadline(&rows[1]), Ok((later, what.clone())));
             }
         }
     }

@@ -8,9 +8,11 @@
 use bytes::Bytes;
 
 use super::keeper::Keeper;
-use super::read::{self, scan_range};
-use super::rows::{self, Mortal};
+use super::read;
+use super::rows;
 use super::{Behavior, NewSession, Session, SessionId};
+use crate::state::deadlines::Mortal;
+use crate::state::scan::scan_prefix;
 use crate::storage::{StoreError, Table};
 
 impl<T: Table> Keeper<'_, T> {
@@ -91,7 +93,7 @@ impl<T: Table> Keeper<'_, T> {
     fn locks_of(&self, id: &SessionId) -> Result<Vec<Bytes>, StoreError> {
         let from = rows::lock_row(id, &[]);
         let mut keys = Vec::new();
-        scan_range(self.ledger.rows(), &from, &rows::end_of(&from), &mut |row, _| {
+        scan_prefix(self.ledger.rows(), &from, None, &mut |row, _| {
             keys.push(Bytes::copy_from_slice(&row[from.len()..]));
             Ok(true)
         })?;

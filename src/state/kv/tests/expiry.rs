@@ -1,7 +1,7 @@
 //! What ends by itself: never early, and by an entry only.
 
-use super::super::deadlines::ENDINGS_MAX;
 use super::*;
+use crate::state::deadlines::ENDINGS_MAX;
 
 /// What is added to the time after which something ends.
 fn grace(ms: u64) -> u64 {

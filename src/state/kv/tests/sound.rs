@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::rows::{self, Mortal};
+use super::super::rows;
 use super::*;
+use crate::state::deadlines::{self, Mortal};
 use crate::state::{Meta, Standing, row_key, table};
 use crate::storage::Rows;
 
@@ -92,11 +93,10 @@ fn check_deadlines(state: &State<MemoryStore>, entries: &[Entry], sessions: &[Se
         sessions.iter().filter_map(|it| Some((it.expires_ms?, Mortal::Session(it.new.id))));
     let of_delays = delays(state).into_iter().map(|(key, until)| (until, Mortal::Delay(key)));
     let all: Vec<_> = of_keys.chain(of_sessions).chain(of_delays).collect();
-    let expected: BTreeSet<_> =
-        all.iter().map(|(at, what)| rows::deadline_row(*at, what)).collect();
+    let expected: BTreeSet<_> = all.iter().map(|(at, what)| deadlines::row(*at, what)).collect();
     assert_eq!(row_keys(state, table::DEADLINES), expected, "deadlines");
     for row in &expected {
-        assert!(all.contains(&rows::decode_deadline(row).unwrap()));
+        assert!(all.contains(&deadlines::decode(row).unwrap()));
     }
     let first = all.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
     assert!(state.meta().kv.earliest_ms <= first, "something ends before the earliest");

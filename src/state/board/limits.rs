@@ -1,0 +1,120 @@
+//! What may be done only so often.
+//!
+//! Each limit lets so many things be done at once, and gives one back every so many ms. One number says
+//! how far it is used up: the time when all of it will have come back. Something that is done moves that
+//! time on by what it takes to give one back, and is refused if that would be further off than all of it
+//! takes. When the time has come the row says nothing any more, and goes.
+//!
+//! All goes by the state's clock and stands in the log, so it does not matter which node is asked.
+
+use bytes::Bytes;
+
+use super::clerk::{Clerk, Done};
+use super::{Attempt, Refusal, Told, rows};
+use crate::state::deadlines::Mortal;
+use crate::storage::{StoreError, Table};
+
+/// What is limited. The number is in row keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Attempts to log in under one name.
+    LogInName = 1,
+    /// Attempts to log in from one address.
+    LogInAddress = 2,
+    /// Attempts to sign up from one address.
+    SignUpAddress = 3,
+    /// Posts of one user.
+    Posts = 4,
+    /// Comments of one user.
+    Comments = 5,
+    /// Likes of one user, given and taken back.
+    Likes = 6,
+}
+
+impl Limit {
+    /// How many at once, and ms until one more. Protocol: the same on every node.
+    pub(super) const fn rate(self) -> (u64, u64) {
+        match self {
+            Self::LogInName => (10, 60_000),
+            Self::LogInAddress => (30, 10_000),
+            Self::SignUpAddress => (5, 600_000),
+            Self::Posts => (10, 300_000),
+            Self::Comments => (20, 30_000),
+            Self::Likes => (120, 1_000),
+        }
+    }
+
+    /// When all will have come back after one more; or for how long, in ms, there is none.
+    fn take(self, full_ms: u64, now_ms: u64) -> Result<u64, u64> {
+        let (burst, pace_ms) = self.rate();
+        let full_ms = full_ms.max(now_ms).saturating_add(pace_ms);
+        let latest_ms = now_ms.saturating_add(burst * pace_ms);
+        if full_ms <= latest_ms { Ok(full_ms) } else { Err(full_ms - latest_ms) }
+    }
+
+    /// How the limit of one name, address or user is called.
+    pub(super) fn of(self, whose: &[u8]) -> Vec<u8> {
+        [&[self as u8], whose].concat()
+    }
+}
+
+impl<T: Table> Clerk<'_, T> {
+    /// Asks whether an attempt is allowed, and counts it if so.
+    pub(super) fn attempt(&mut self, what: &Attempt, address: &[u8]) -> Done<Told> {
+        match what {
+            Attempt::LogIn(name) => {
+                let name = rows::hash_of_name(name);
+                self.charge(&[(Limit::LogInName, &name), (Limit::LogInAddress, address)])?;
+            }
+            Attempt::SignUp => self.charge(&[(Limit::SignUpAddress, address)])?,
+        }
+        Ok(Told::Done)
+    }
+
+    /// Takes one from each of these limits (of this name, address or user), or refuses and takes from none.
+    pub(super) fn charge(&mut self, limits: &[(Limit, &[u8])]) -> Done<()> {
+        let (mut taken, mut wait_ms) = (Vec::new(), 0);
+        for (limit, whose) in limits {
+            let name = limit.of(whose);
+            let old_ms = self.full_ms(&name)?;
+            match limit.take(old_ms.unwrap_or(0), self.at.clock_ms) {
+                Ok(full_ms) => taken.push((name, old_ms, full_ms)),
+                Err(ms) => wait_ms = wait_ms.max(ms),
+            }
+        }
+        if wait_ms > 0 {
+            return Err(Refusal::TooOften(wait_ms).into());
+        }
+        for (name, old_ms, full_ms) in taken {
+            self.put(&rows::limit(&name), rows::encode_number(full_ms))?;
+            self.move_deadline(&Mortal::Limit(name.into()), old_ms, Some(full_ms));
+        }
+        Ok(())
+    }
+
+    /// Gives back all of a limit.
+    pub(super) fn forgive(&mut self, limit: Limit, whose: &[u8]) -> Result<(), StoreError> {
+        let name = limit.of(whose);
+        if let Some(full_ms) = self.full_ms(&name)? {
+            self.end_limit(&name, full_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a limit of which all has come back, or has to, if that is still to be at this time.
+    pub(super) fn end_limit(&mut self, name: &[u8], full_ms: u64) -> Result<bool, StoreError> {
+        if self.full_ms(name)? != Some(full_ms) {
+            return Ok(false);
+        }
+        self.remove(&rows::limit(name), &rows::encode_number(full_ms));
+        let what = Mortal::Limit(Bytes::copy_from_slice(name));
+        self.move_deadline(&what, Some(full_ms), None);
+        Ok(true)
+    }
+
+    /// When all of a limit will have come back, if any of it is used up.
+    fn full_ms(&self, name: &[u8]) -> Result<Option<u64>, StoreError> {
+        let row = self.ledger.get(&rows::limit(name))?;
+        row.map(|row| rows::decode_number("limit", &row)).transpose()
+    }
+}
