@@ -105,7 +105,8 @@ impl Checks {
         assert_eq!(on_disk, Some(entry), "n{} applies what its disk does not hold", machine.id);
         let expected = self.reference.reply(entry.index);
         if !is_odd(machine) && expected.is_some() {
-            assert_eq!(reply, expected, "n{} says something else to {entry:?}", machine.id);
+            let (id, what) = (machine.id, command(entry));
+            assert_eq!(reply, expected, "n{id} says something else to {what:?}: {entry:?}");
         }
     }
 
@@ -206,9 +207,7 @@ impl Checks {
     /// The URLs of all commands that were applied anywhere, to whatever effect.
     pub fn applied_urls(&self) -> BTreeSet<String> {
         let urls = self.applied.values().filter_map(|entry| {
-            let Payload::Command(payload) = &entry.payload else { return None };
-            let (_, command) = WriteId::split(payload).unwrap();
-            let command = match Command::decode(command).unwrap() {
+            let command = match command(entry)? {
                 Command::Once { command, .. } => *command,
                 command => command,
             };
@@ -230,6 +229,12 @@ impl Checks {
         let first = self.digests.entry(copy.applied()).or_insert(digest);
         assert_eq!(*first, digest, "n{} differs at {}", machine.id, copy.applied());
     }
+}
+
+fn command(entry: &Entry) -> Option<Command> {
+    let Payload::Command(payload) = &entry.payload else { return None };
+    let (_, command) = WriteId::split(payload).unwrap();
+    Some(Command::decode(command).unwrap())
 }
 
 fn is_odd(machine: &Machine) -> bool {

@@ -134,7 +134,7 @@ impl Cluster {
                 people.has_account(*user, name, password, *login);
             }
             (Act::LogIn { login, .. }, Told::Done) => people.is_logged_in(*login),
-            (Act::ChangePassword { login, new, .. }, Told::LoggedOut(_)) => {
+            (Act::ChangePassword { login, new, .. }, Told::Done) => {
                 people.may_have_password(promises.name_of(login), new);
             }
             (Act::Post { .. }, Told::Posted(key)) => people.knows_post(key),

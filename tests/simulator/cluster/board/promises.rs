@@ -144,7 +144,7 @@ impl Promises {
                 let name = self.users[user].to_lowercase();
                 self.logins.insert(*login, Stay { name, begun: during, used: None });
             }
-            (Act::LogOut { login }, Told::Done) => {
+            (Act::LogOut { login }, Told::LoggedOut(_)) => {
                 self.log_outs.get_mut(login).expect("it was sent").told.get_or_insert(during.told);
             }
             (

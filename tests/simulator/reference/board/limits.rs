@@ -34,32 +34,16 @@ impl Bucket {
     }
 }
 
-/// A bucket that is not full.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Level {
-    /// What is missing, in ms until it is full again, as of then.
-    missing_ms: u64,
-    clock_ms: u64,
-}
-
-impl Level {
-    /// When it is full again, by the cluster's clock.
-    pub fn full_ms(&self) -> u64 {
-        self.clock_ms + self.missing_ms
-    }
-}
-
 impl Board {
     /// Takes one out of each of these buckets, or none out of any.
     pub(super) fn take(&mut self, at: Moment, buckets: &[Bucket]) -> Result<(), Refusal> {
         let mut wait_ms = 0;
         for bucket in buckets {
             let (count, each_ms) = bucket.limit();
-            let full_ms = self.buckets.get(bucket).map_or(0, Level::full_ms);
-            let missing_ms = full_ms.saturating_sub(at.clock_ms) + each_ms;
-            wait_ms = wait_ms.max(missing_ms.saturating_sub(count * each_ms));
-            let level = Level { missing_ms, clock_ms: at.clock_ms };
-            self.buckets.insert(bucket.clone(), level);
+            let full_ms = self.buckets.get(bucket).copied().unwrap_or(0);
+            let full_ms = full_ms.max(at.clock_ms) + each_ms;
+            wait_ms = wait_ms.max(full_ms.saturating_sub(at.clock_ms + count * each_ms));
+            self.buckets.insert(bucket.clone(), full_ms);
         }
         if wait_ms > 0 { Err(Refusal::TooOften(wait_ms)) } else { Ok(()) }
     }

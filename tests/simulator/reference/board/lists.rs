@@ -88,15 +88,12 @@ impl Board {
         self.posts[post].likers.contains(&user)
     }
 
-    /// (users, posts, comments).
+    /// (users, posts that are shown, comments that are, whatever became of their posts).
     pub fn counts(&self) -> (u64, u64, u64) {
-        let comments = self.posts.values().map(|post| post.comments.len() as u64).sum();
-        (self.users.len() as u64, self.posts.len() as u64, comments)
-    }
-
-    /// How many short links are posts.
-    pub fn links(&self) -> u64 {
-        self.posts.len() as u64
+        let posts = self.posts.values().filter(|post| post.is_shown()).count() as u64;
+        let said = self.posts.values().flat_map(|post| post.comments.values());
+        let comments = said.filter(|said| said.standing == Standing::Shown).count() as u64;
+        (self.users.len() as u64, posts, comments)
     }
 
     fn user(&self, id: UserId) -> User {

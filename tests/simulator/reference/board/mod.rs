@@ -15,7 +15,7 @@ use bowline::state::board::{
 };
 
 use super::Moment;
-use limits::{Bucket, Level};
+use limits::Bucket;
 pub use lists::{Found, Sought};
 use posts::Posted;
 
@@ -46,30 +46,19 @@ pub struct Board {
     logins: BTreeMap<LoginId, Stay>,
     posts: BTreeMap<String, Arc<Posted>>,
     deeds: Vec<Arc<Moderated>>,
-    buckets: BTreeMap<Bucket, Level>,
+    /// When each is full again; those that are not there are.
+    buckets: BTreeMap<Bucket, u64>,
     /// How many log-ins there ever were.
     stays: u64,
 }
 
-/// What an act comes to: it changes something, or nothing, and says this.
-enum Outcome {
-    Changed(Told),
-    Unchanged(Told),
-}
-
-use Outcome::{Changed, Unchanged};
-
 impl Board {
-    /// Does an act, or refuses it. What it says; the revision goes on if it changes anything.
+    /// Does an act, or refuses it. What it says; the revision goes on if it changes anything at all.
     pub fn act(&mut self, at: Moment, revision: &mut u64, act: &Act) -> Told {
         let mut draft = self.clone();
         match draft.run(at, *revision + 1, act) {
-            Ok(Changed(told)) => {
-                *revision += 1;
-                *self = draft;
-                told
-            }
-            Ok(Unchanged(told)) => {
+            Ok(told) => {
+                *revision += u64::from(draft != *self);
                 *self = draft;
                 told
             }
@@ -86,17 +75,17 @@ impl Board {
             assert!(!over || lived >= LOGIN_MS * 1000, "log-in {id:?} lived for {lived} µs");
             !over
         });
-        self.buckets.retain(|_, level| level.full_ms() > at.clock_ms);
+        self.buckets.retain(|_, full_ms| *full_ms > at.clock_ms);
         (before - self.logins.len() - self.buckets.len()) as u64
     }
 
     /// The times at which something ends, by the cluster's clock.
     pub fn ends(&self) -> impl Iterator<Item = u64> {
         let logins = self.logins.values().map(|stay| stay.login.expires_ms);
-        logins.chain(self.buckets.values().map(Level::full_ms))
+        logins.chain(self.buckets.values().copied())
     }
 
-    fn run(&mut self, at: Moment, revision: u64, act: &Act) -> Result<Outcome, Refusal> {
+    fn run(&mut self, at: Moment, revision: u64, act: &Act) -> Result<Told, Refusal> {
         match act {
             Act::Attempt { what, address } => {
                 let buckets = match what {
@@ -107,7 +96,7 @@ impl Board {
                     Attempt::SignUp => [Bucket::SignUps(address.clone())].to_vec(),
                 };
                 self.take(at, &buckets)?;
-                Ok(Unchanged(Told::Done))
+                Ok(Told::Done)
             }
             Act::SignUp { name, password, login } => {
                 if self.named(name).is_ok() {
@@ -119,27 +108,28 @@ impl Board {
                     Account { name, password, wall_ms: at.wall_ms, moderator, disabled };
                 assert!(self.users.insert(revision, account).is_none(), "a user's id twice");
                 self.log_in(at, revision, *login);
-                Ok(Changed(Told::SignedUp(revision)))
+                Ok(Told::SignedUp(revision))
             }
             Act::LogIn { user, password, login } => {
                 let account = self.users.get(user).ok_or(Refusal::NoUser)?;
-                if account.disabled {
-                    return Err(Refusal::Disabled);
-                }
+                // Who does not know the password does not learn what became of the user.
                 if account.password != *password {
                     return Err(Refusal::PasswordChanged);
                 }
+                if account.disabled {
+                    return Err(Refusal::Disabled);
+                }
                 self.buckets.remove(&Bucket::Name(account.name.to_lowercase()));
                 self.log_in(at, *user, *login);
-                Ok(Changed(Told::Done))
+                Ok(Told::Done)
             }
             Act::LogOut { login } => {
                 let was = self.logins.remove(login).is_some();
-                Ok(if was { Changed(Told::Done) } else { Unchanged(Told::Done) })
+                Ok(Told::LoggedOut(u64::from(was)))
             }
             Act::LogOutEverywhere { login } => {
                 let user = self.who(at, login)?;
-                Ok(Changed(Told::LoggedOut(self.log_out(user, None))))
+                Ok(Told::LoggedOut(self.log_out(user, None)))
             }
             Act::ChangePassword { login, old, new } => {
                 let user = self.who(at, login)?;
@@ -148,7 +138,8 @@ impl Board {
                     return Err(Refusal::PasswordChanged);
                 }
                 account.password.clone_from(new);
-                Ok(Changed(Told::LoggedOut(self.log_out(user, Some(login)))))
+                self.log_out(user, Some(login));
+                Ok(Told::Done)
             }
             act => self.run_on_posts(at, revision, act),
         }
@@ -159,7 +150,7 @@ impl Board {
         at: Moment,
         revision: u64,
         act: &Act,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         match act {
             Act::Post { login, title, url, normal, host } => {
                 let user = self.who(at, login)?;
@@ -250,11 +241,11 @@ impl Board {
         revision: u64,
         by: UserId,
         (name, disabled, reason): (&str, bool, &str),
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let user = self.named(name)?;
         let account = self.users.get_mut(&user).expect("it was just found");
         if account.disabled == disabled {
-            return Ok(Unchanged(Told::Done));
+            return Ok(Told::Done);
         }
         account.disabled = disabled;
         if disabled {
@@ -262,7 +253,7 @@ impl Board {
         }
         let deed = if disabled { Deed::Disabled(user) } else { Deed::Enabled(user) };
         self.note(at, revision, Some(by), deed, reason);
-        Ok(Changed(Told::Done))
+        Ok(Told::Done)
     }
 
     fn appoint(
@@ -271,16 +262,16 @@ impl Board {
         revision: u64,
         by: Option<UserId>,
         (name, moderator): (&str, bool),
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let user = self.named(name)?;
         let account = self.users.get_mut(&user).expect("it was just found");
         if account.moderator == moderator {
-            return Ok(Unchanged(Told::Done));
+            return Ok(Told::Done);
         }
         account.moderator = moderator;
         let deed = if moderator { Deed::Appointed(user) } else { Deed::Dismissed(user) };
         self.note(at, revision, by, deed, "");
-        Ok(Changed(Told::Done))
+        Ok(Told::Done)
     }
 
     /// The moderators' log goes on.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::limits::Bucket;
-use super::{Board, Changed, Moment, Outcome, Unchanged};
+use super::{Board, Moment};
 
 /// A post with all that hangs on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +56,12 @@ impl Board {
         revision: u64,
         user: UserId,
         (title, url, normal, host): (&str, &Bytes, &Bytes, &str),
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let lately = |post: &&Arc<Posted>| at.clock_ms - post.clock_ms < REPOST_MS;
         let same = self.posts.values().filter(|post| post.normal == *normal);
         let newest = same.max_by_key(|post| post.revision);
         if let Some(before) = newest.filter(lately).filter(|post| post.is_shown()) {
-            return Ok(Unchanged(Told::PostedBefore(before.key.clone())));
+            return Ok(Told::PostedBefore(before.key.clone()));
         }
         self.take(at, &[Bucket::Posts(user)])?;
         let key = key(at.index, url);
@@ -81,7 +81,7 @@ impl Board {
             comments: BTreeMap::new(),
         };
         assert!(self.posts.insert(key.clone(), posted.into()).is_none(), "a post's key twice");
-        Ok(Changed(Told::Posted(key)))
+        Ok(Told::Posted(key))
     }
 
     pub(super) fn retitle(
@@ -90,13 +90,13 @@ impl Board {
         user: UserId,
         post: &str,
         title: &str,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let post = self.own(at, user, post)?;
         if post.title == title {
-            return Ok(Unchanged(Told::Done));
+            return Ok(Told::Done);
         }
         (post.title, post.edited_ms) = (title.to_owned(), Some(at.wall_ms));
-        Ok(Changed(Told::Done))
+        Ok(Told::Done)
     }
 
     pub(super) fn delete(
@@ -104,9 +104,9 @@ impl Board {
         at: Moment,
         user: UserId,
         post: &str,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         self.own(at, user, post)?.standing = Standing::Deleted;
-        Ok(Changed(Told::Done))
+        Ok(Told::Done)
     }
 
     pub(super) fn like(
@@ -115,17 +115,17 @@ impl Board {
         user: UserId,
         post: &str,
         on: bool,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let likers = &self.shown(post)?.likers;
         let count = likers.len() as u64;
         if likers.contains(&user) == on {
-            return Ok(Unchanged(Told::Likes(count)));
+            return Ok(Told::Likes(count));
         }
         self.take(at, &[Bucket::Likes(user)])?;
         let likers = &mut self.shown(post)?.likers;
         let changed = if on { likers.insert(user) } else { likers.remove(&user) };
         assert!(changed, "it was just looked up");
-        Ok(Changed(Told::Likes(likers.len() as u64)))
+        Ok(Told::Likes(likers.len() as u64))
     }
 
     pub(super) fn comment(
@@ -134,7 +134,7 @@ impl Board {
         revision: u64,
         user: UserId,
         (post, parent, text): (&str, Option<CommentId>, &str),
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let shown = self.shown(post)?;
         let thread = match parent {
             None => revision,
@@ -157,7 +157,7 @@ impl Board {
             standing: Standing::Shown,
         };
         self.shown(post)?.comments.insert(revision, said);
-        Ok(Changed(Told::Commented(revision)))
+        Ok(Told::Commented(revision))
     }
 
     pub(super) fn remove_comment(
@@ -166,7 +166,7 @@ impl Board {
         revision: u64,
         user: UserId,
         (post, id, reason): (&str, CommentId, &str),
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let moderator = self.users[&user].moderator;
         let said = self.shown(post)?.comments.get_mut(&id).ok_or(Refusal::NoComment)?;
         if said.standing != Standing::Shown {
@@ -187,7 +187,7 @@ impl Board {
             let deed = Deed::RemovedComment(post.to_owned(), id);
             self.note(at, revision, Some(user), deed, reason);
         }
-        Ok(Changed(Told::Done))
+        Ok(Told::Done)
     }
 
     pub(super) fn hide(
@@ -196,16 +196,16 @@ impl Board {
         revision: u64,
         by: UserId,
         (post, hidden, reason): (&str, bool, &str),
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Told, Refusal> {
         let there = self.posts.get_mut(post).filter(|it| it.standing != Standing::Deleted);
         let there = Arc::make_mut(there.ok_or(Refusal::NoPost)?);
         if there.is_shown() != hidden {
-            return Ok(Unchanged(Told::Done));
+            return Ok(Told::Done);
         }
         there.standing = if hidden { Standing::Hidden } else { Standing::Shown };
         let deed = if hidden { Deed::Hid(post.into()) } else { Deed::Showed(post.into()) };
         self.note(at, revision, Some(by), deed, reason);
-        Ok(Changed(Told::Done))
+        Ok(Told::Done)
     }
 
     fn shown(&mut self, post: &str) -> Result<&mut Posted, Refusal> {
