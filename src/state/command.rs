@@ -235,6 +235,7 @@ impl Command {
             RESTORE => Ok(Self::Restore(decode_body(body)?)),
             BOARD => {
                 let BoardV1 { act } = decode_body(body)?;
+                act.check().map_err(|why| CommandError::Malformed(why.into()))?;
                 Ok(Self::Board(act))
             }
             (kind, version) => Err(CommandError::Unknown { kind, version }),

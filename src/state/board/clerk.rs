@@ -169,12 +169,12 @@ impl<'a, T: Table> Clerk<'a, T> {
     /// Ends what of this is the board's, and tells how many things.
     pub(in crate::state) fn end_due(&mut self, due: &[(u64, Mortal)]) -> Result<u64, StoreError> {
         let mut ended = 0;
-        for (at_ms, what) in due {
-            ended += match what {
-                Mortal::Login(id) => u64::from(self.end_login(id)?),
-                Mortal::Limit(name) => u64::from(self.end_limit(name, *at_ms)?),
-                Mortal::Session(_) | Mortal::Key(_) | Mortal::Delay(_) => 0,
-            };
+        for (_, what) in due {
+            ended += u64::from(match what {
+                Mortal::Login(id) => self.end_login(id)?,
+                Mortal::Limit(name) => self.end_limit(name)?,
+                Mortal::Session(_) | Mortal::Key(_) | Mortal::Delay(_) => false,
+            });
         }
         self.changed = false;
         Ok(ended)

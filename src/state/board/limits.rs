@@ -3,7 +3,8 @@
 //! Each limit lets so many things be done at once, and gives one back every so many ms. One number says
 //! how far it is used up: the time when all of it will have come back. Something that is done moves that
 //! time on by what it takes to give one back, and is refused if that would be further off than all of it
-//! takes. When the time has come the row says nothing any more, and goes.
+//! takes. When the time has come the row says nothing any more, and goes with the next minute: in whole
+//! minutes, so that what people do all the time does not have an entry end something all the time.
 //!
 //! All goes by the state's clock and stands in the log, so it does not matter which node is asked.
 
@@ -58,6 +59,12 @@ impl Limit {
     }
 }
 
+/// When the row of a limit goes of which all will have come back at this time.
+pub(super) fn row_ends_ms(full_ms: u64) -> u64 {
+    const MINUTE_MS: u64 = 60_000;
+    full_ms.div_ceil(MINUTE_MS).saturating_mul(MINUTE_MS)
+}
+
 impl<T: Table> Clerk<'_, T> {
     /// Asks whether an attempt is allowed, and counts it if so.
     pub(super) fn attempt(&mut self, what: &Attempt, address: &[u8]) -> Done<Told> {
@@ -87,28 +94,23 @@ impl<T: Table> Clerk<'_, T> {
         }
         for (name, old_ms, full_ms) in taken {
             self.put(&rows::limit(&name), rows::encode_number(full_ms))?;
-            self.move_deadline(&Mortal::Limit(name.into()), old_ms, Some(full_ms));
+            let (from, to) = (old_ms.map(row_ends_ms), row_ends_ms(full_ms));
+            self.move_deadline(&Mortal::Limit(name.into()), from, Some(to));
         }
         Ok(())
     }
 
     /// Gives back all of a limit.
     pub(super) fn forgive(&mut self, limit: Limit, whose: &[u8]) -> Result<(), StoreError> {
-        let name = limit.of(whose);
-        if let Some(full_ms) = self.full_ms(&name)? {
-            self.end_limit(&name, full_ms)?;
-        }
-        Ok(())
+        self.end_limit(&limit.of(whose)).map(|_| ())
     }
 
-    /// Forgets a limit of which all has come back, or has to, if that is still to be at this time.
-    pub(super) fn end_limit(&mut self, name: &[u8], full_ms: u64) -> Result<bool, StoreError> {
-        if self.full_ms(name)? != Some(full_ms) {
-            return Ok(false);
-        }
+    /// Forgets a limit, because all of it has come back or is given back; tells whether it was there.
+    pub(super) fn end_limit(&mut self, name: &[u8]) -> Result<bool, StoreError> {
+        let Some(full_ms) = self.full_ms(name)? else { return Ok(false) };
         self.remove(&rows::limit(name), &rows::encode_number(full_ms));
         let what = Mortal::Limit(Bytes::copy_from_slice(name));
-        self.move_deadline(&what, Some(full_ms), None);
+        self.move_deadline(&what, Some(row_ends_ms(full_ms)), None);
         Ok(true)
     }
 

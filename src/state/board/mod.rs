@@ -12,10 +12,12 @@
 //! - [`clerk`](Clerk): what every act has in common: who does it, and the rows that it changes;
 //! - `accounts`, `posts`, `comments`, `moderation`: what each of them does;
 //! - `shelf`: the one place that writes a post, and all that hangs on it;
-//! - `limits`: what may be done only so often; [`hot`](hot_ms): what is ranked how;
+//! - `limits`: what may be done only so often; `bounds`: what may be said at all;
+//! - [`hot`](hot_ms): what is ranked how;
 //! - [`read`](post) and [`lists`](page): what can be asked of a view; `rows`: how all of it looks there.
 
 mod accounts;
+mod bounds;
 mod clerk;
 mod comments;
 mod counters;

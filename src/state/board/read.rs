@@ -25,7 +25,8 @@ pub fn user_named(rows: &(impl Rows + ?Sized), name: &str) -> Result<Option<User
         return Ok(None);
     }
     let Some(row) = rows.get(&rows::name(name))? else { return Ok(None) };
-    user(rows, rows::decode_number("name", &row)?)
+    let gone = || rows::damaged("name", "its user is not there");
+    user(rows, rows::decode_number("name", &row)?)?.map(Some).ok_or_else(gone)
 }
 
 /// A log-in, if it has not ended. One that is due stands until the entry that ends it is applied.
@@ -109,8 +110,8 @@ pub fn comment(
     }
     let Some(row) = rows.get(&rows::thread(post, id))? else { return Ok(None) };
     let thread = rows::decode_number("thread", &row)?;
-    let comment = record(rows, &rows::comment(post, thread, id))?;
-    comment.map(Some).ok_or_else(|| rows::damaged("thread", "its comment is not there"))
+    let gone = || rows::damaged("thread", "its comment is not there");
+    record(rows, &rows::comment(post, thread, id))?.map(Some).ok_or_else(gone)
 }
 
 /// What is kept as a structure under this row key.

@@ -6,6 +6,8 @@ use crate::state::{At, Command, Reply, State};
 use crate::storage::MemoryStore;
 
 mod basics;
+mod model;
+mod sound;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -35,6 +37,12 @@ impl Bench {
     }
 
     fn apply(&mut self, command: &Command) -> Reply {
+        let reply = self.apply_unchecked(command);
+        sound::check(&self.state);
+        reply
+    }
+
+    fn apply_unchecked(&mut self, command: &Command) -> Reply {
         let (index, clock_ms) = (self.state.summary().applied + 1, self.clock_ms);
         let at = At { index, term: 1, clock_ms, wall_ms: self.wall_ms };
         let write = WriteId { session: 1, seq: index, floor: index };
@@ -136,15 +144,45 @@ impl Bench {
 
     /// The keys of a list, read by pages of this size.
     fn list(&self, list: &List, lines_max: usize) -> Vec<String> {
-        let (mut keys, mut after) = (Vec::new(), None);
-        loop {
-            let now_ms = self.counters().wall_ms;
-            let page = page(self.state.table(), list, after.as_ref(), now_ms, lines_max).unwrap();
-            keys.extend(page.lines.into_iter().map(|line| line.post.key));
-            let Some(next) = page.next else { return keys };
-            assert_ne!(Some(&next), after.as_ref(), "a page goes on");
-            after = Some(next);
-        }
+        let now_ms = self.counters().wall_ms;
+        let lines = by_pages(|after| {
+            let page = page(self.state.table(), list, after, now_ms, lines_max).unwrap();
+            assert!(page.lines.len() <= lines_max);
+            (page.lines, page.next)
+        });
+        lines.into_iter().map(|line| line.post.key).collect()
+    }
+
+    /// The comments of a post, likewise.
+    fn comments(&self, post: &str, max: usize) -> Vec<Comment> {
+        let comments = by_pages(|after| {
+            let page = comments(self.state.table(), post, after, max).unwrap();
+            assert!(page.comments.len() <= max);
+            (page.comments, page.next)
+        });
+        comments.into_iter().map(|(comment, _)| comment).collect()
+    }
+
+    /// The moderators' log, likewise.
+    fn deeds(&self, max: usize) -> Vec<Moderated> {
+        let deeds = by_pages(|after| {
+            let page = moderation(self.state.table(), after, max).unwrap();
+            assert!(page.deeds.len() <= max);
+            (page.deeds, page.next)
+        });
+        deeds.into_iter().map(|(deed, _)| deed).collect()
+    }
+}
+
+/// All that is on the pages of something.
+fn by_pages<R>(mut page: impl FnMut(Option<&Cursor>) -> (Vec<R>, Option<Cursor>)) -> Vec<R> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let (more, next) = page(after.as_ref());
+        all.extend(more);
+        let Some(next) = next else { return all };
+        assert_ne!(Some(&next), after.as_ref(), "a page goes on");
+        after = Some(next);
     }
 }
 
