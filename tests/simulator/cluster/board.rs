@@ -9,7 +9,7 @@ mod promises;
 
 use bowline::raft::{Micros, NodeId};
 use bowline::replica::Request;
-use bowline::state::board::{self, Act, List, Span, Standing, Told};
+use bowline::state::board::{self, Act, List, Refusal, Span, Standing, Told};
 use bowline::state::{Command, Link, Reply, VERSION_BOARD, lookup};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -19,7 +19,7 @@ use super::clients::{Question, under_own_key};
 use crate::disk::Copy;
 use crate::reference::Sought;
 use people::People;
-use promises::{Promises, While};
+use promises::{Promises, While, login_of};
 
 /// Something that a browser sends, perhaps more than once.
 #[derive(Clone, Debug)]
@@ -129,6 +129,9 @@ impl Cluster {
         let during = While { sent: errand.sent, told: self.now.mono };
         let BoardClients { people, promises, again, .. } = &mut self.board;
         promises.told(&errand.act, &told, during);
+        if let (Some(login), Told::Refused(Refusal::LoggedOut)) = (login_of(&errand.act), &told) {
+            people.is_logged_out(&mut self.rng, login);
+        }
         match (&errand.act, &told) {
             (Act::SignUp { name, password, login }, Told::SignedUp(user)) => {
                 people.has_account(*user, name, password, *login);

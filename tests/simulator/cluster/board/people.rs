@@ -63,6 +63,13 @@ impl People {
         remember(&mut self.logins, login);
     }
 
+    /// Most notice and log in again; the others go on as if nothing were.
+    pub fn is_logged_out(&mut self, rng: &mut StdRng, login: LoginId) {
+        if rng.random_bool(0.6) {
+            self.logins.retain(|other| *other != login);
+        }
+    }
+
     pub fn knows_post(&mut self, key: &str) {
         remember(&mut self.posts, key.to_owned());
     }
@@ -101,12 +108,12 @@ impl People {
         match rng.random_range(0..100) {
             0..=7 => Some(self.attempt(rng)),
             8..=11 => Some(self.sign_up(rng)),
-            12..=19 => {
+            12..=23 => {
                 let account = one_of(rng, &self.accounts)?;
                 self.log_in(rng, &account)
             }
-            20..=29 => self.end_something(rng, promises),
-            30..=93 => {
+            24..=31 => self.end_something(rng, promises),
+            32..=95 => {
                 let login = one_of(rng, &self.logins)?;
                 self.use_board(rng, promises, login)
             }

@@ -34,6 +34,12 @@ impl Bucket {
     }
 }
 
+/// When a bucket is forgotten that is full again at this time: with the next minute, since nobody can
+/// tell whether it is.
+pub fn ends_ms(full_ms: u64) -> u64 {
+    full_ms.next_multiple_of(MINUTE_MS)
+}
+
 impl Board {
     /// Takes one out of each of these buckets, or none out of any.
     pub(super) fn take(&mut self, at: Moment, buckets: &[Bucket]) -> Result<(), Refusal> {

@@ -75,14 +75,14 @@ impl Board {
             assert!(!over || lived >= LOGIN_MS * 1000, "log-in {id:?} lived for {lived} µs");
             !over
         });
-        self.buckets.retain(|_, full_ms| *full_ms > at.clock_ms);
+        self.buckets.retain(|_, full_ms| limits::ends_ms(*full_ms) > at.clock_ms);
         (before - self.logins.len() - self.buckets.len()) as u64
     }
 
     /// The times at which something ends, by the cluster's clock.
     pub fn ends(&self) -> impl Iterator<Item = u64> {
         let logins = self.logins.values().map(|stay| stay.login.expires_ms);
-        logins.chain(self.buckets.values().copied())
+        logins.chain(self.buckets.values().map(|full_ms| limits::ends_ms(*full_ms)))
     }
 
     fn run(&mut self, at: Moment, revision: u64, act: &Act) -> Result<Told, Refusal> {
