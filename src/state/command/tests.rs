@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::Id128;
+use crate::state::board::Attempt;
 use crate::state::kv::When;
 use crate::state::kv::tests::{a_new_session, an_op};
 
@@ -27,6 +28,30 @@ fn any_write() -> impl Strategy<Value = Command> {
         a_new_session().prop_map(Command::OpenSession),
         any_id().prop_map(|id| Command::DestroySession { id }),
         any_id().prop_map(|id| Command::RenewSession { id }),
+        any_act().prop_map(Command::Board),
+    ]
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    let login = || any::<[u8; 32]>();
+    prop_oneof![
+        (".{0,9}", any::<[u8; 8]>()).prop_map(|(name, address)| Act::Attempt {
+            what: Attempt::LogIn(name),
+            address: Bytes::copy_from_slice(&address),
+        }),
+        (".{1,9}", ".{0,9}", login()).prop_map(|(name, password, login)| Act::SignUp {
+            name,
+            password,
+            login
+        }),
+        (login(), [".{0,9}", ".{0,9}"], any::<Vec<u8>>()).prop_map(|(login, texts, url)| {
+            let ([title, host], url) = (texts, Bytes::from(url));
+            Act::Post { login, title, url: url.clone(), normal: url, host }
+        }),
+        (login(), ".{0,9}", any::<Option<u64>>(), ".{0,9}")
+            .prop_map(|(login, post, parent, text)| Act::Comment { login, post, parent, text }),
+        (any::<Option<[u8; 32]>>(), ".{0,9}", any::<bool>())
+            .prop_map(|(by, name, moderator)| Act::Appoint { by, name, moderator }),
     ]
 }
 
@@ -56,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bodies_never_panic(kind in 1u8..=11, body in any::<Vec<u8>>()) {
+    fn random_bodies_never_panic(kind in 1u8..=12, body in any::<Vec<u8>>()) {
         let _ = Command::decode(&[&[kind, 0, 1, 0], &body[..]].concat());
     }
 
@@ -180,4 +205,55 @@ fn a_version_to_come_asks_for_an_upgrade() {
     let error = Command::decode(&Command::RaiseVersion { version: VERSION + 1 }.encode());
     assert_eq!(error, Err(CommandError::Newer(VERSION + 1)));
     assert!(error.unwrap_err().to_string().contains("upgrade this node"));
+}
+
+#[test]
+fn an_act_says_no_more_than_a_node_could_want_to_apply() {
+    let login = [7; 32];
+    let long = |bytes: usize| "x".repeat(bytes);
+    let sign_up = |name| Act::SignUp { name, password: "p".into(), login };
+    let post = |title, url: String, normal: String, host| Act::Post {
+        login,
+        title,
+        url: url.into(),
+        normal: normal.into(),
+        host,
+    };
+    let text = |text| Act::Comment { login, post: "p".into(), parent: None, text };
+    let attempt = |name, address: usize| {
+        let address = vec![0; address].into();
+        Act::Attempt { what: Attempt::LogIn(name), address }
+    };
+    let (most, some) = (64 << 10, || long(9));
+    let most_of_all = [
+        sign_up(long(255)),
+        post(long(most), long(most), long(most), long(most)),
+        text(long(most)),
+        attempt(long(most), 16),
+    ];
+    for act in most_of_all {
+        let command = Command::Board(act);
+        assert_eq!(Command::decode(&command.encode()), Ok(command));
+    }
+    for act in [
+        sign_up(String::new()),
+        sign_up(long(256)),
+        post(long(most + 1), some(), some(), some()),
+        post(some(), long(most + 1), some(), some()),
+        post(some(), some(), long(most + 1), some()),
+        post(some(), some(), some(), long(most + 1)),
+        text(long(most + 1)),
+        attempt(long(most + 1), 4),
+        attempt(some(), 17),
+        Act::Retitle { login, post: long(most + 1), title: some() },
+        Act::Like { login, post: long(most + 1), on: true },
+        Act::Hide { login, post: some(), hidden: true, reason: long(most + 1) },
+        Act::Disable { login, name: long(most + 1), disabled: true, reason: some() },
+        Act::Appoint { by: None, name: long(most + 1), moderator: true },
+        Act::ChangePassword { login, old: some(), new: long(most + 1) },
+        Act::LogIn { user: 1, password: long(most + 1), login },
+    ] {
+        let error = Command::decode(&Command::Board(act).encode()).unwrap_err();
+        assert!(matches!(error, CommandError::Malformed(_)), "{error}");
+    }
 }

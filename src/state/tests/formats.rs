@@ -9,6 +9,8 @@ use super::super::kv::{
 use super::*;
 use crate::storage::Rows;
 
+mod board;
+
 const SESSION: SessionId = Id128(*b"sixteen bytes id");
 
 fn every_op() -> Vec<Op> {

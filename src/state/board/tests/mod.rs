@@ -5,8 +5,14 @@ use crate::ids::{Id128, WriteId};
 use crate::state::{At, Command, Reply, State};
 use crate::storage::MemoryStore;
 
+mod accounts;
 mod basics;
+mod cost;
+mod limits;
+mod lists;
 mod model;
+mod moderation;
+mod posts;
 mod sound;
 
 const MINUTE_MS: u64 = 60_000;

@@ -1,0 +1,133 @@
+//! What may be done only so often.
+
+use super::super::limits::Limit;
+use super::*;
+use crate::state::table;
+
+const ALL: [Limit; 6] = [
+    Limit::LogInName,
+    Limit::LogInAddress,
+    Limit::SignUpAddress,
+    Limit::Posts,
+    Limit::Comments,
+    Limit::Likes,
+];
+
+fn attempt(name: &str, address: [u8; 4]) -> Act {
+    let what = Attempt::LogIn(name.into());
+    Act::Attempt { what, address: address.to_vec().into() }
+}
+
+fn sign_up(address: &[u8]) -> Act {
+    Act::Attempt { what: Attempt::SignUp, address: address.to_vec().into() }
+}
+
+/// Does something as often as it may be done at once, and finds that it may not be done once more until
+/// one comes back.
+fn exhaust(bench: &mut Bench, limit: Limit, mut act: impl FnMut(&mut Bench, u64) -> Act) {
+    let (burst, pace_ms) = limit.rate();
+    for number in 0..burst {
+        let it = act(bench, number);
+        assert!(!matches!(bench.act(it), Told::Refused(_)), "{limit:?} {number}");
+    }
+    let it = act(bench, burst);
+    assert_eq!(bench.refused(it.clone()), Refusal::TooOften(pace_ms), "{limit:?}");
+    bench.pass(pace_ms - 1);
+    assert_eq!(bench.refused(it.clone()), Refusal::TooOften(1));
+    bench.pass(1);
+    assert!(!matches!(bench.act(it), Told::Refused(_)));
+    let it = act(bench, burst + 1);
+    assert_eq!(bench.refused(it), Refusal::TooOften(pace_ms));
+}
+
+#[test]
+fn attempts_to_log_in_are_limited_by_name_and_by_address() {
+    let mut bench = Bench::new();
+    // Whatever the case, from wherever, whether there is such a user or not.
+    exhaust(&mut bench, Limit::LogInName, |_, number| {
+        attempt(if number % 2 == 0 { "Nobody" } else { "nobodY" }, [10, 0, 0, number as u8])
+    });
+    assert_eq!(bench.act(attempt("other", [10, 0, 0, 1])), Told::Done);
+    exhaust(&mut bench, Limit::LogInAddress, |_, number| {
+        attempt(&format!("name {number}"), [10, 0, 1, 0])
+    });
+    assert_eq!(bench.act(attempt("name 1", [10, 0, 1, 1])), Told::Done);
+}
+
+#[test]
+fn of_two_limits_both_or_none_are_charged_and_the_longer_wait_counts() {
+    let mut bench = Bench::new();
+    for _ in 0..10 {
+        bench.act(attempt("ann", [10, 0, 0, 1]));
+    }
+    assert_eq!(bench.refused(attempt("ann", [10, 0, 0, 1])), Refusal::TooOften(60_000));
+    for number in 0..20 {
+        let told = bench.act(attempt(&format!("name {number}"), [10, 0, 0, 1]));
+        assert_eq!(told, Told::Done, "the refusal took nothing from the address");
+    }
+    assert_eq!(bench.refused(attempt("bob", [10, 0, 0, 1])), Refusal::TooOften(10_000));
+    assert_eq!(bench.refused(attempt("ann", [10, 0, 0, 1])), Refusal::TooOften(60_000));
+}
+
+#[test]
+fn a_log_in_gives_the_names_attempts_back_and_not_the_addresss() {
+    let mut bench = Bench::new();
+    bench.sign_up("Ann");
+    for _ in 0..3 {
+        for _ in 0..10 {
+            assert_eq!(bench.act(attempt("ANN", [10, 0, 0, 1])), Told::Done);
+        }
+        assert!(matches!(bench.refused(attempt("ann", [10, 0, 0, 2])), Refusal::TooOften(_)));
+        bench.log_in("Ann");
+    }
+    assert_eq!(bench.refused(attempt("ann", [10, 0, 0, 1])), Refusal::TooOften(10_000));
+    assert_eq!(bench.act(attempt("ann", [10, 0, 0, 2])), Told::Done);
+}
+
+#[test]
+fn signing_up_is_limited_by_address_and_not_in_vain() {
+    let mut bench = Bench::new();
+    exhaust(&mut bench, Limit::SignUpAddress, |_, _| sign_up(b"10.0"));
+    assert_eq!(bench.act(sign_up(b"sixteen bytes v6")), Told::Done);
+    assert_eq!(bench.act(attempt("ann", *b"10.0")), Told::Done, "another thing, the same address");
+}
+
+#[test]
+fn posts_comments_and_likes_are_limited_by_user() {
+    let mut bench = Bench::new();
+    let (ann, bob) = (bench.sign_up("Ann"), bench.sign_up("bob"));
+    let key = bench.post(bob, "of bob");
+    exhaust(&mut bench, Limit::Posts, |_, number| post_of(ann, &number.to_string()));
+    assert!(matches!(bench.act(post_of(ann, "of bob")), Told::PostedBefore(_)), "posts nothing");
+    bench.post(bob, "another");
+    let say = |login| Act::Comment { login, post: key.clone(), parent: None, text: "x".into() };
+    exhaust(&mut bench, Limit::Comments, |_, _| say(ann));
+    assert!(matches!(bench.act(say(bob)), Told::Commented(_)));
+    let like = |login, on| Act::Like { login, post: key.clone(), on };
+    exhaust(&mut bench, Limit::Likes, |_, number| like(ann, number % 2 == 0));
+    let is_on = bench.found(&key).likes == 1;
+    assert!(matches!(bench.act(like(ann, is_on)), Told::Likes(_)), "it is so already");
+    assert_eq!(bench.act(like(bob, true)), Told::Likes(1 + u64::from(is_on)));
+}
+
+#[test]
+fn a_limit_that_is_whole_again_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    for limit in ALL {
+        let (burst, pace_ms) = limit.rate();
+        assert!(burst > 0 && pace_ms > 0);
+    }
+    bench.act(sign_up(b"10.0"));
+    bench.act(attempt("ann", [10, 0, 0, 1]));
+    let whole_ms = bench.clock_ms + 10 * MINUTE_MS;
+    let rows = |bench: &Bench| sound::table_rows(&bench.state, table::LIMITS).len();
+    assert_eq!(rows(&bench), 3);
+    bench.pass(2 * MINUTE_MS);
+    assert_eq!(bench.expire(), 2, "of the log-in");
+    let next = bench.state.next_expiry().unwrap();
+    assert!(next >= whole_ms && next < whole_ms + MINUTE_MS && next % MINUTE_MS == 0);
+    bench.clock_ms = next;
+    let before = bench.revision();
+    assert_eq!((bench.expire(), rows(&bench), bench.revision()), (1, 0, before));
+    assert_eq!(bench.state.next_expiry(), None);
+}
