@@ -201,7 +201,10 @@ impl Checks {
         let (next, expected) = (copy.state.next_expiry(), world.ends().chain(board.ends()).min());
         let in_time = expected.is_none_or(|at| next.is_some_and(|next| next <= at));
         assert!(in_time, "n{}: the next is at {expected:?}, not {next:?}", machine.id);
-        assert_eq!(copy.state.summary().revision, world.revision, "n{}", machine.id);
+        let summary = copy.state.summary();
+        assert_eq!(summary.revision, world.revision, "n{}", machine.id);
+        // Posts that are shown are links as well.
+        assert_eq!(summary.links, world.links + board.counts().1, "n{}: links", machine.id);
     }
 
     /// The URLs of all commands that were applied anywhere, to whatever effect.

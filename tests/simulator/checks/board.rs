@@ -47,6 +47,8 @@ impl Checks {
             assert_eq!(named.as_ref(), Some(user), "by name");
             assert_eq!(board::logins_of(rows, user.id).unwrap(), board.logins_of(user.id));
         }
+        let moderators = users.iter().filter(|user| user.moderator).cloned().collect::<Vec<_>>();
+        assert_eq!(board::moderators(rows, usize::MAX).unwrap(), moderators);
         for (id, login) in board.logins() {
             assert_eq!(board::login(rows, id).unwrap().as_ref(), Some(login));
         }

@@ -7,8 +7,8 @@ use bowline::replica::{Answer, Request};
 use bowline::state::{Command, Reply};
 use rand::RngExt;
 
-use super::{Cluster, board};
 use super::locks::Errand;
+use super::{Cluster, board};
 use crate::reference::{Query, Sought};
 
 pub(super) const TIMEOUT_US: u64 = 3_000_000;

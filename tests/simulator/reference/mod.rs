@@ -214,15 +214,14 @@ impl Reference {
                 let key = URL_SAFE_NO_PAD.encode(Sha256::digest(&url))[..8].to_owned();
                 let created = self.urls.insert(url);
                 self.now.revision += u64::from(created);
+                self.now.links += u64::from(created);
                 Reply::Link { key, created }
             }
             Command::Kv { ops } => Reply::Kv(self.now.transact(at, &ops)),
             Command::OpenSession(new) => self.now.open(at, new),
             Command::DestroySession { id } => self.now.destroy(at, id),
             Command::RenewSession { id } => Reply::SessionRenewed(self.now.renew(at, id)),
-            Command::Board(act) => {
-                Reply::Board(self.board.act(at, &mut self.now.revision, &act))
-            }
+            Command::Board(act) => Reply::Board(self.board.act(at, &mut self.now.revision, &act)),
             other => panic!("no client sends {other:?}"),
         }
     }

@@ -43,6 +43,8 @@ pub struct World {
     /// How many commands changed anything, links included.
     pub revision: u64,
     pub version: u32,
+    /// How many links were made that are no posts.
+    pub links: u64,
     pub keys: BTreeMap<Bytes, Entry>,
     /// The revision at which a key that is gone went.
     pub graves: BTreeMap<Bytes, u64>,

@@ -262,7 +262,8 @@ impl Promises {
 
     fn liked(&mut self, name: &str, post: &str, (on, count): (bool, u64), during: While) {
         let likes = self.likes.entry(post.to_owned()).or_default();
-        let others = likes.iter().filter(|(other, liked)| *other != name && liked.told < during.sent);
+        let others =
+            likes.iter().filter(|(other, liked)| *other != name && liked.told < during.sent);
         let faithful = Self::is_faithful(name, post);
         let certain = others.count() as u64 + u64::from(faithful);
         assert!(count >= certain, "{post} has {count} likes, and {certain} at least");

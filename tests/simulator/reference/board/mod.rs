@@ -104,8 +104,7 @@ impl Board {
                 }
                 let (name, password) = (name.clone(), password.clone());
                 let (moderator, disabled) = (false, false);
-                let account =
-                    Account { name, password, wall_ms: at.wall_ms, moderator, disabled };
+                let account = Account { name, password, wall_ms: at.wall_ms, moderator, disabled };
                 assert!(self.users.insert(revision, account).is_none(), "a user's id twice");
                 self.log_in(at, revision, *login);
                 Ok(Told::SignedUp(revision))
@@ -145,12 +144,7 @@ impl Board {
         }
     }
 
-    fn run_on_posts(
-        &mut self,
-        at: Moment,
-        revision: u64,
-        act: &Act,
-    ) -> Result<Told, Refusal> {
+    fn run_on_posts(&mut self, at: Moment, revision: u64, act: &Act) -> Result<Told, Refusal> {
         match act {
             Act::Post { login, title, url, normal, host } => {
                 let user = self.who(at, login)?;

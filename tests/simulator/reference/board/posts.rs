@@ -99,12 +99,7 @@ impl Board {
         Ok(Told::Done)
     }
 
-    pub(super) fn delete(
-        &mut self,
-        at: Moment,
-        user: UserId,
-        post: &str,
-    ) -> Result<Told, Refusal> {
+    pub(super) fn delete(&mut self, at: Moment, user: UserId, post: &str) -> Result<Told, Refusal> {
         self.own(at, user, post)?.standing = Standing::Deleted;
         Ok(Told::Done)
     }
@@ -144,7 +139,8 @@ impl Board {
                 parent.ok_or(Refusal::NoComment)?.thread
             }
         };
-        if shown.comments.len() as u64 >= COMMENTS_MAX {
+        let said = shown.comments.values().filter(|said| said.standing == Standing::Shown);
+        if said.count() as u64 >= COMMENTS_MAX {
             return Err(Refusal::Full);
         }
         self.take(at, &[Bucket::Comments(user)])?;
