@@ -238,16 +238,20 @@ impl Cluster {
         let next = [machines, network, self.next_transfer()].into_iter().flatten().min();
         let next = next.unwrap_or(self.next_fault).min(self.next_client).min(self.next_fault);
         let mut next = next.max(Micros(self.now.mono.0 + 1));
+        let mut came_back = 0;
         if self.stood_still > 0 {
             next.0 += std::mem::take(&mut self.stood_still);
             // What came due meanwhile is seen to as late as after faults.
             self.checks.calm_since = self.checks.calm_since.map(|_| next);
+            // And people act before what is over has been ended.
+            came_back = 10;
         }
         self.now.wall_ms = START.wall_ms + (next.0 - START.mono.0) / 1000;
         self.now.mono = next;
         self.deliver();
         self.finish_disk_work();
         self.finish_transfers();
+        (0..came_back).for_each(|_| self.ask());
         if self.now.mono >= self.next_client {
             let pause = if self.rng.random_bool(0.4) { 100..500 } else { 1_000..30_000 };
             self.next_client = Micros(self.now.mono.0 + self.rng.random_range(pause));

@@ -25,6 +25,7 @@ use promises::{Promises, While, login_of};
 #[derive(Clone, Debug)]
 pub struct Errand {
     act: Act,
+    number: u64,
     /// When it was sent first.
     sent: Micros,
     /// The client's own key for it.
@@ -63,7 +64,7 @@ impl Cluster {
             return Some((request, Question::Browse { must_see, sought }));
         }
         let errand = self.next_errand_of_board()?;
-        self.board.promises.sent(&errand.act, errand.sent);
+        self.board.promises.sent(&errand.act, errand.number, errand.sent);
         let command = Command::Board(errand.act.clone());
         let command = match &errand.under {
             Some(key) => under_own_key(key, command),
@@ -88,7 +89,7 @@ impl Cluster {
         }
         let under = may_be_repeated(&act) && self.rng.random_bool(0.1);
         let under = under.then(|| format!("board {}", self.asked));
-        Some(Errand { act, sent: self.now.mono, under })
+        Some(Errand { act, number: self.asked, sent: self.now.mono, under })
     }
 
     fn seek(&mut self) -> Option<Sought> {
@@ -126,7 +127,8 @@ impl Cluster {
             Reply::UnknownSession => return self.on_board_silence(errand),
             reply => panic!("{errand:?} was told {reply:?}"),
         };
-        let during = While { sent: errand.sent, told: self.now.mono };
+        let Errand { number, sent, .. } = errand;
+        let during = While { number, sent, told: self.now.mono };
         let BoardClients { people, promises, again, .. } = &mut self.board;
         promises.told(&errand.act, &told, during);
         if let (Some(login), Told::Refused(Refusal::LoggedOut)) = (login_of(&errand.act), &told) {

@@ -12,6 +12,8 @@ use bytes::Bytes;
 /// When something was sent, and when its answer came; what was done was done in between.
 #[derive(Clone, Copy, Debug)]
 pub struct While {
+    /// Which of all that was ever sent it is.
+    pub number: u64,
     pub sent: Micros,
     pub told: Micros,
 }
@@ -29,6 +31,7 @@ struct Stay {
 /// Somebody wanted log-ins to end.
 #[derive(Debug)]
 struct Ending {
+    number: u64,
     sent: Micros,
     /// When it was told that it is done; none as long as that is not known.
     told: Option<Micros>,
@@ -54,8 +57,8 @@ pub struct Promises {
     /// By the name of the user whose log-ins were to end.
     endings: BTreeMap<String, Vec<Ending>>,
     log_outs: BTreeMap<LoginId, Ending>,
-    /// When each log-in of a user was asked for.
-    asked: BTreeMap<String, Vec<Micros>>,
+    /// How many log-ins of a user were asked for.
+    asked: BTreeMap<String, usize>,
     pub posts: BTreeMap<String, Post>,
     /// Posts that somebody wanted to be called something else, or wanted away; and those of which the
     /// author was told that they are.
@@ -90,8 +93,8 @@ impl Metered {
 
 impl Promises {
     /// An act is on its way, perhaps not for the first time.
-    pub fn sent(&mut self, act: &Act, sent: Micros) {
-        let ending = |but| Ending { sent, told: None, but };
+    pub fn sent(&mut self, act: &Act, number: u64, sent: Micros) {
+        let ending = |but| Ending { number, sent, told: None, but };
         match act {
             Act::LogOut { login } => {
                 self.log_outs.entry(*login).or_insert(ending(None));
@@ -109,7 +112,7 @@ impl Promises {
             }
             Act::LogIn { user, .. } => {
                 let name = self.users[user].to_lowercase();
-                self.asked.entry(name).or_default().push(sent);
+                *self.asked.entry(name).or_default() += 1;
             }
             Act::Retitle { post, .. } => {
                 self.retitled.insert(post.clone());
@@ -152,7 +155,7 @@ impl Promises {
                 Told::Done | Told::LoggedOut(_),
             ) => {
                 let endings = self.endings.values_mut().flatten();
-                let ending = endings.filter(|ending| ending.sent == during.sent);
+                let ending = endings.filter(|ending| ending.number == during.number);
                 ending.for_each(|ending| ending.told = Some(during.told));
             }
             (Act::Attempt { what: Attempt::SignUp, address }, Told::Done) => {
@@ -160,7 +163,10 @@ impl Promises {
             }
             (Act::Post { login, title, url, normal, .. }, Told::Posted(key)) => {
                 let before = self.posts.get(key);
-                assert!(before.is_none_or(|it| it.made.sent == during.sent), "{key}: two posts");
+                assert!(
+                    before.is_none_or(|it| it.made.number == during.number),
+                    "{key}: two posts"
+                );
                 self.check_repost(normal, key, during);
                 let (title, url, normal) = (title.clone(), url.clone(), normal.clone());
                 if before.is_none() {
@@ -206,7 +212,7 @@ impl Promises {
 
     fn refused(&mut self, act: &Act, refusal: Refusal, during: While) {
         let endings = self.endings.values_mut();
-        endings.for_each(|endings| endings.retain(|ending| ending.sent != during.sent));
+        endings.for_each(|endings| endings.retain(|ending| ending.number != during.number));
         let age_ms = |since: Micros| (during.told.0 - since.0) / 1000;
         let made = match (act, refusal) {
             (Act::Retitle { post, .. } | Act::Delete { post, .. }, Refusal::TooLate) => {
@@ -240,8 +246,7 @@ impl Promises {
         }
         let mut endings = endings;
         let was_ended = endings.any(|ending| ending.told.is_none_or(|told| told > stay.begun.sent));
-        let asked = self.asked.get(&stay.name).into_iter().flatten();
-        let crowded = asked.filter(|at| **at > stay.begun.sent).count() >= LOGINS_MAX;
+        let crowded = self.asked.get(&stay.name).is_some_and(|count| *count >= LOGINS_MAX);
         let since_ms = |at: Micros| (during.told.0 - at.0) / 1000;
         let day_ms = LOGIN_MS / 30;
         let unused = stay.used.is_none_or(|at| since_ms(at) >= at_least(LOGIN_MS - day_ms));
