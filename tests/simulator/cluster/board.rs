@@ -142,6 +142,9 @@ impl Cluster {
             (Act::ChangePassword { login, new, .. }, Told::Done) => {
                 people.may_have_password(promises.name_of(login), new);
             }
+            (Act::LogIn { user, password, .. }, Told::Refused(Refusal::PasswordChanged)) => {
+                people.has_other_password(*user, password);
+            }
             (Act::Post { .. }, Told::Posted(key)) => people.knows_post(key),
             (Act::Comment { post, .. }, Told::Commented(id)) => people.knows_comment(post, *id),
             _ => {}

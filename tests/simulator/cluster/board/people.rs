@@ -86,6 +86,13 @@ impl People {
         }
     }
 
+    /// It is not this one; another that may be is tried next.
+    pub fn has_other_password(&mut self, user: UserId, password: &str) {
+        if let Some(account) = self.accounts.iter_mut().find(|account| account.user == user) {
+            account.passwords.sort_by_key(|known| known != password);
+        }
+    }
+
     /// A user, a host, a post that somebody may look at.
     pub fn some_user(&self, rng: &mut StdRng) -> Option<UserId> {
         one_of(rng, &self.accounts).map(|account| account.user)
