@@ -15,6 +15,7 @@
 //! - [`restore`](Restore): all rows replaced by those of a backup;
 //! - [`changes`](Changes): which rows changed, for those who wait;
 //! - `ledger`: rows and their digest, changed in one step;
+//! - `scan`: ranges of rows; `table`: which there are;
 //! - [`digest`](Digest): a fingerprint by which nodes notice that their copies differ;
 //! - [`meta`](Meta): all of the state that is not a row, as bytes; [`standing`](Standing): what of it
 //!   goes with every view.
@@ -37,6 +38,7 @@ mod reply;
 mod restore;
 mod scan;
 mod standing;
+mod table;
 mod url;
 mod writes;
 
@@ -73,68 +75,6 @@ pub const VERSION_KV: u32 = 2;
 /// The cluster version from which on commands of the link board may be proposed.
 pub const VERSION_BOARD: u32 = 3;
 
-/// The first byte of every row key: which table the row is in.
-pub(crate) mod table {
-    /// Short links, by key.
-    pub(crate) const LINKS: u8 = 1;
-    /// Keys of the key-value store.
-    pub(crate) const KEYS: u8 = 2;
-    /// Marks of keys that were removed.
-    pub(crate) const MARKS: u8 = 3;
-    /// The same in the order of removal.
-    pub(crate) const MARK_ORDER: u8 = 4;
-    /// Sessions that can hold locks.
-    pub(crate) const SESSIONS: u8 = 5;
-    /// Which keys each of them holds.
-    pub(crate) const LOCKS: u8 = 6;
-    /// Keys whose locks cannot be taken for a while.
-    pub(crate) const DELAYS: u8 = 7;
-    /// What ends by itself, in the order of time.
-    pub(crate) const DEADLINES: u8 = 8;
-    /// Users of the board, by number.
-    pub(crate) const USERS: u8 = 9;
-    /// Their numbers, by name.
-    pub(crate) const NAMES: u8 = 10;
-    /// Those of them who are moderators.
-    pub(crate) const MODERATORS: u8 = 11;
-    /// Log-ins.
-    pub(crate) const LOGINS: u8 = 12;
-    /// Which log-ins each user has.
-    pub(crate) const LOGINS_OF: u8 = 13;
-    /// How much was done of what may be done only so often.
-    pub(crate) const LIMITS: u8 = 14;
-    /// Posts, by key.
-    pub(crate) const POSTS: u8 = 15;
-    /// Which post a URL leads to that is posted again.
-    pub(crate) const POSTED: u8 = 16;
-    /// Who likes which post.
-    pub(crate) const LIKES: u8 = 17;
-    /// Posts that are shown, by likes and age.
-    pub(crate) const HOT: u8 = 18;
-    /// Posts that are shown, the newest first.
-    pub(crate) const NEWEST: u8 = 19;
-    /// Posts that are shown, by the time of which they are and by likes.
-    pub(crate) const TOP: u8 = 20;
-    /// Posts that are shown, by user.
-    pub(crate) const POSTS_OF: u8 = 21;
-    /// Posts that are shown, by host.
-    pub(crate) const HOSTS: u8 = 22;
-    /// Comments, by post and thread.
-    pub(crate) const COMMENTS: u8 = 23;
-    /// Which thread a comment is in.
-    pub(crate) const THREADS: u8 = 24;
-    /// What moderators did, the latest first.
-    pub(crate) const DEEDS: u8 = 25;
-    /// Keys that clients put writes under.
-    pub(crate) const ONCE: u8 = 0xf0;
-    /// The same in the order of their first use.
-    pub(crate) const ONCE_ORDER: u8 = 0xf1;
-    /// Never a row: all of the state that is a number, as the digest sees it.
-    pub(crate) const SCALARS: u8 = 0xfe;
-    /// Never a row: the exactly-once table, as the digest sees it.
-    pub(crate) const WRITES: u8 = 0xff;
-}
-
 /// A row's key: table, space, and the key within. There is one space, number 0; the number is there
 /// so that a cluster can be shared one day without rewriting every row.
 pub(crate) fn row_key(table: u8, key: &[u8]) -> Vec<u8> {
@@ -154,7 +94,8 @@ pub struct At {
     pub term: u64,
     /// The cluster clock that its leader stamped it with, in ms; never less than the entry before.
     pub clock_ms: u64,
-    /// The wall clock of that leader, in ms since 1970: for people to look at, and nothing else.
+    /// The wall clock of that leader, in ms since 1970: for people to look at and for what is ranked by
+    /// age, and nothing else.
     pub wall_ms: u64,
 }
 

@@ -12,6 +12,7 @@ mod limits;
 mod lists;
 mod model;
 mod moderation;
+mod naive;
 mod posts;
 mod sound;
 
