@@ -19,10 +19,12 @@ impl Checks {
             (sought, &found, &expected)
         {
             // What is hotter by next to nothing may come later.
-            let keys = |lines: &[Line]| lines.iter().map(|line| line.post.key.clone()).collect();
-            let [mut keys, mut all]: [Vec<String>; 2] = [keys(found), keys(expected)];
-            (keys.sort(), all.sort());
-            assert_eq!(keys, all, "the hot list as of {applied}");
+            let sorted = |lines: &[Line]| {
+                let mut lines = lines.to_vec();
+                lines.sort_by_key(|line| line.post.revision);
+                lines
+            };
+            assert_eq!(sorted(found), sorted(expected), "the hot list as of {applied}");
             assert!(Board::is_hot(found), "that is no hot list, as of {applied}: {found:?}");
             return;
         }

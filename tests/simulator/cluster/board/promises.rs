@@ -202,7 +202,7 @@ impl Promises {
 
     /// Whether this user never takes back a like of this post.
     pub fn is_faithful(name: &str, post: &str) -> bool {
-        (name.len() + usize::from(post.as_bytes()[0])) % 2 == 0
+        (name.len() + usize::from(post.as_bytes()[0])).is_multiple_of(2)
     }
 
     /// The user as whom this log-in acts, by a name in lower case.
