@@ -8,7 +8,7 @@
 //! - [`read`](get): what can be asked of a view; `rows`: how all of it looks there;
 //! - `txn`: what operations do; `sessions`: how sessions come and go;
 //! - `keeper`: the one place that writes a key, and all that hangs on it;
-//! - `deadlines`: what ends by itself; `marks`: what remains of keys that are gone;
+//! - `deadlines`: what of it ends by itself; `marks`: what remains of keys that are gone;
 //! - [`counters`](Counters): the store's numbers, and the indexes that readers are told.
 
 mod counters;

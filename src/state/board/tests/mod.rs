@@ -6,6 +6,7 @@ use crate::state::{At, Command, Reply, State};
 use crate::storage::MemoryStore;
 
 mod accounts;
+mod any;
 mod basics;
 mod cost;
 mod limits;

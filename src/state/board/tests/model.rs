@@ -52,13 +52,13 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => Just(What::ChangePassword),
         14 => Just(What::Post),
         2 => Just(What::Retitle),
-        2 => Just(What::Delete),
+        5 => Just(What::Delete),
         14 => Just(What::Like),
-        6 => Just(What::Comment),
+        18 => Just(What::Comment),
         3 => Just(What::RemoveComment),
-        3 => Just(What::Hide),
-        1 => Just(What::Disable),
-        3 => Just(What::Appoint),
+        6 => Just(What::Hide),
+        6 => Just(What::Disable),
+        5 => Just(What::Appoint),
     ];
     let wait = prop::sample::select(vec![
         1,
@@ -104,15 +104,20 @@ impl Pair {
         Self { bench, model, backup: None, drawn: Vec::new() }
     }
 
-    /// One of the last log-ins, so that most of them can act.
-    fn login(&mut self, number: usize) -> LoginId {
-        let last = self.drawn.iter().rev();
-        last.copied().nth(number).unwrap_or([0; 32])
+    /// One of the last log-ins that stand, or now and then one that may have ended.
+    fn login(&self, number: usize) -> LoginId {
+        let last = self.model.logins.keys().rev().copied();
+        let found =
+            if number == 5 { self.drawn.first().copied() } else { last.cycle().nth(number) };
+        found.unwrap_or([0; 32])
     }
 
+    /// One of the last posts that are shown, or now and then one that may not be.
     fn key(&self, number: usize) -> String {
-        let last = self.model.written.iter().rev();
-        last.map(|it| it.post.key.clone()).nth(number).unwrap_or_else(|| "nosuchpost".into())
+        let last = self.model.written.iter().rev().map(|it| &it.post);
+        let mut shown = last.clone().filter(|post| post.standing == Standing::Shown);
+        let found = if number > 3 { last.clone().nth(number - 4) } else { shown.nth(number) };
+        found.map_or_else(|| "nosuchpost".into(), |post| post.key.clone())
     }
 
     fn act(&mut self, what: What, a: usize, b: usize, flag: bool) -> Act {
@@ -146,8 +151,8 @@ impl Pair {
                 Act::Post {
                     login,
                     title: format!("title {b}"),
-                    url: format!("https://{host}/{b}?{a}").into(),
-                    normal: format!("{host}/{b}").into(),
+                    url: format!("https://{host}/{}?{a}", b % 3).into(),
+                    normal: format!("{host}/{}", b % 3).into(),
                     host: host.into(),
                 }
             }
@@ -176,7 +181,7 @@ impl Pair {
     fn comment(&self, key: &str, number: usize) -> CommentId {
         let written = self.model.written.iter().find(|it| it.post.key == key);
         let comments = written.map(|it| &it.comments[..]).unwrap_or_default();
-        comments.get(number).map_or(77_777, |comment| comment.id)
+        comments.iter().cycle().nth(number).map_or(77_777, |comment| comment.id)
     }
 
     /// An entry is about to be applied.
