@@ -63,6 +63,16 @@ export class Node {
     if (code !== 0) throw new Error(`${this.name} ended with ${code}:\n${this.lastWords()}`);
   }
 
+  /** SIGSTOP: it does nothing any more, and nobody is told. What is sent to it waits. */
+  pause() {
+    this.child.kill("SIGSTOP");
+  }
+
+  /** SIGCONT: it goes on as if nothing had been. */
+  resume() {
+    this.child.kill("SIGCONT");
+  }
+
   async #end(signal) {
     const { child, ended } = this;
     this.child = null;

@@ -55,13 +55,13 @@ function index(names) {
   const row = (name) => {
     const picture = (kind, at) =>
       `<img src="${name}-${kind}.png" alt="${name}, ${kind}" width="${widths[at]}">`;
-    return `## ${name}\n\n${kinds.map(picture).join("\n")}\n`;
+    return `## ${name}\n\n${kinds.map(picture).join("\n")}`;
   };
   return [
     "# The link board in pictures",
     "Taken by `scripts/test-browser.sh --screenshots`; posts and people are made up.",
     ...names.map(row),
-  ].join("\n\n");
+  ].join("\n\n").concat("\n");
 }
 
 async function take(person, name) {

@@ -23,6 +23,7 @@ export async function run({ people, cluster, step }) {
       await mallory.expectNobody();
       assert.equal(await mallory.page.locator("#name").inputValue(), name, "the name is kept");
       assert.equal(await mallory.page.locator("#password").inputValue(), "");
+      assert.equal(await mallory.page.locator("header [aria-current]").count(), 0, "this is no list");
       told.push(`${mallory.status} ${(await mallory.main()).replaceAll(name, "NAME")}`);
     }
     assert.equal(told[0], told[1]);

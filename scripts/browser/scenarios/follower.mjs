@@ -53,4 +53,32 @@ export async function run({ people, cluster, step }) {
     }
     await samePages(ada, cluster.nodes, ["/b", "/b/newest", ...keys.map((key) => `/b/p/${key}`)]);
   });
+
+  await step("it stops for a while; who posts meanwhile and comes there is never shown less", async () => {
+    await cluster.makeLeader(leader);
+    await ada.goTo(leader, "/b");
+    lost.pause();
+    const own = [];
+    for (const at of [1, 2, 3]) {
+      own.push(await ada.post(`Written meanwhile, ${at}`, `https://www.iana.org/${at}`));
+    }
+    // It finds the question before it has what it has missed.
+    const asked = ada.page.waitForEvent("request");
+    const comes = ada.goTo(lost, "/b/newest");
+    await asked;
+    lost.resume();
+    await comes;
+    const isThere = async () => {
+      const shown = await ada.keys();
+      return own.every((key) => shown.includes(key));
+    };
+    // A node that does not come along in time says so.
+    const isBehind = (await ada.text()).includes("This node is behind the others");
+    assert.ok(isBehind || (await isThere()), await ada.text());
+    await ada.sees(lost, "/b/newest", "them all", isThere);
+    await bob.sees(lost, "/b/newest", "them too", async () => {
+      const shown = await bob.keys();
+      return own.every((key) => shown.includes(key));
+    });
+  });
 }

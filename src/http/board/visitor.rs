@@ -15,6 +15,7 @@ use crate::state::board::{self, LoginId, User};
 pub(super) struct Caller {
     pub(super) cookies: Cookies,
     origin: Origin,
+    path: String,
     here: String,
     next: String,
 }
@@ -32,7 +33,8 @@ impl Caller {
             // A page cannot be gone back to that nobody can GET.
             _ => next.clone(),
         };
-        Self { cookies: Cookies::of(head), origin, here, next }
+        let path = head.path().to_owned();
+        Self { cookies: Cookies::of(head), origin, path, here, next }
     }
 
     /// The same, with the `next` that its form says.
@@ -68,6 +70,7 @@ impl Caller {
             csrf,
             seen: self.cookies.seen,
             origin: self.origin,
+            path: self.path,
             here: self.here,
             next: self.next,
             wall_now_ms: wall_now_ms(),
@@ -109,6 +112,8 @@ pub(in crate::http) struct Visitor {
     pub seen: u64,
     /// Where the request comes from.
     pub origin: Origin,
+    /// The path that was asked for, or that the form was sent to.
+    pub path: String,
     /// The page, path and query, to come back to; that of the form when one was sent.
     pub here: String,
     /// Where to go when it is done: from the query or the form, checked.
