@@ -238,11 +238,16 @@ impl Demo {
         let (first, other) = (http(0), http(1));
         let program = Path::new(&self.program).display();
         let url = "https://example.com/a/long/url";
+        let moderator = self.data.join(name(0));
+        let moderator = moderator.display();
         print(&format!(
             "\n\
              {} nodes are ready. Shorten a URL on one, and follow the link on another:\n\n  \
                curl -X PUT --data '{url}' {first}/\n  \
                curl -i {other}/$(curl -sX PUT --data '{url}' {first}/)\n\n\
+             The link board is on each of them, for a browser:\n\n  \
+               {first}/b\n  \
+               {program} board moderator add NAME --node {first} --data {moderator}\n\n\
              Look at them, kill one (their process ids are {}), and look again:\n\n  \
                {program} status --node {first}\n  \
                {program} members --node {other}\n  \

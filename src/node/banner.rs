@@ -38,6 +38,7 @@ impl Banner<'_> {
              {beginning}\n\n  \
              shorten   curl -X PUT --data 'https://example.com/a/long/url' {http}/\n  \
              follow    curl -i {http}/KEY\n  \
+             board     {http}/b     (in a browser)\n  \
              look      {program} status --node {http}\n  \
              join      {join}\n\n"
         )
