@@ -62,10 +62,15 @@ impl<'a> Row<'a> {
         let Self { post, author, .. } = *self;
         html! {
             p.byline {
-                span.likes { (parts::count(post.likes, "like")) } " "
-                (self.like()) " by " (parts::user_link(author)) " "
-                (parts::age(visitor, post.wall_ms)) " " (edited(post))
-                a.discuss href=(site::post(&post.key)) { (discussion(post.comments)) }
+                span.acts {
+                    span.likes { (parts::count(post.likes, "like")) } " "
+                    (self.like()) " "
+                    a.discuss href=(site::post(&post.key)) { (discussion(post.comments)) }
+                } " "
+                span.who {
+                    "by " (parts::user_link(author)) " "
+                    (parts::age(visitor, post.wall_ms)) " " (edited(post))
+                }
             }
         }
     }
@@ -97,7 +102,7 @@ pub(in crate::http::board) fn likes_form(visitor: &Visitor, first: &Post, rows: 
 fn edited(post: &Post) -> Markup {
     html! {
         @if let Some(ms) = post.edited_ms {
-            span.edited title=(time::rfc3339(ms)) { "edited" } " "
+            span.edited title=(time::rfc3339(ms)) { "edited" }
         }
     }
 }

@@ -236,7 +236,9 @@ impl Shown<'_> {
         Ok(html! {
             @if !answers_here { (talk.form(around.reply)) }
             section.comments #comments aria-labelledby="comments-title" {
-                h2 #comments-title { (parts::count(post.comments, "comment")) }
+                h2 #comments-title {
+                    @if post.comments == 0 { "No comments yet" } @else { (parts::count(post.comments, "comment")) }
+                }
                 @if after.is_some() {
                     p { a href={ (site::post(&post.key)) "#comments" } { "To the first comments" } }
                 }

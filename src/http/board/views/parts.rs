@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::super::csrf as token;
 use super::super::form::Errors;
 use super::super::paths;
+use super::super::typed::grouped;
 use super::super::visitor::Visitor;
 use super::time;
 
@@ -109,7 +110,7 @@ fn labelled(field: &Field<'_>, errors: &Errors, control: Markup) -> Markup {
             @if field.has_hint() {
                 p.hint id={ (field.id()) "-hint" } {
                     (field.hint)
-                    @if field.max > 0 { " At most " (field.max) " characters." }
+                    @if field.max > 0 { " At most " (grouped(field.max)) " characters." }
                 }
             }
         }
