@@ -229,7 +229,7 @@ fn a_visitor_is_sent_to_pages_of_the_board_alone(front: Front) {
 
 fn what_goes_wrong_is_told_on_a_page(front: Front) {
     let api = Api::start(front);
-    for target in ["/b/a/b", "/b/", "/b/p/", "/b/nosuchlist", "/b/p/nosuchpo"] {
+    for target in ["/b/a/b", "/b//", "/b/p/", "/b/nosuchlist", "/b/p/nosuchpo"] {
         page(&api.get(target), 404);
     }
     let answer = api.get("/b/like/x");
@@ -239,12 +239,17 @@ fn what_goes_wrong_is_told_on_a_page(front: Front) {
     page(&post(&api, "/b/post", "", &long), 413);
     api.node.set_status(|status| status.caught_up = false);
     let answer = api.get("/b");
-    page(&answer, 503);
+    assert!(!page(&answer, 503).contains("no connection to it"));
     assert_eq!(answer.header("Retry-After"), Some("1"));
     api.node.set_status(|status| status.serving_stale = true);
     let answer = api.get("/b");
-    assert!(page(&answer, 200).contains("no connection to its cluster"));
+    assert!(page(&answer, 200).contains("no connection to it"));
     assert_eq!(answer.header("X-Bowline-Stale"), Some("true"));
+    api.node.set_status(|status| status.caught_up = true);
+    assert!(!page(&api.get("/b"), 200).contains("no connection to it"));
+    api.node.set_status(|status| status.leader = None);
+    assert!(page(&api.get("/b"), 200).contains("no connection to it"), "a majority is lost");
+    assert_eq!(api.get("/b/").header("Location"), Some("/b"));
 }
 
 fn programs_are_told_as_programs(front: Front) {

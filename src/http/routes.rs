@@ -127,6 +127,7 @@ pub const ROUTES: &[Route] = &[
     member("/v1/operator/autopilot/health", &[Get, Head], consul::agent::health),
     member("/v1/operator/autopilot/configuration", &[Get, Head], consul::agent::autopilot),
     state("/b", &[Get, Head], board::lists::front),
+    always("/b/", &[Get, Head], board::lists::slash),
     always("/b/board.css", &[Get, Head], board::assets::style),
     always("/b/icon.svg", &[Get, Head], board::assets::icon),
     always("/favicon.ico", &[Get, Head], board::assets::icon),

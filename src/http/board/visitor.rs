@@ -63,6 +63,8 @@ impl Caller {
             }
         };
         let status = service.client.status();
+        let is_cut_off =
+            if status.caught_up { status.leader.is_none() } else { status.serving_stale };
         Visitor {
             claim: self.cookies.login_id(),
             login_cookie: self.cookies.login,
@@ -77,7 +79,7 @@ impl Caller {
             new_form_cookie,
             node: status.name.clone(),
             applied: service.client.applied().0,
-            freshness: if status.caught_up { Freshness::Fresh } else { Freshness::Stale },
+            freshness: if is_cut_off { Freshness::Stale } else { Freshness::Fresh },
         }
     }
 }
@@ -87,7 +89,7 @@ impl Caller {
 pub(super) enum Freshness {
     /// It is all there.
     Fresh,
-    /// This node has no leader, and tells what it had.
+    /// This node knows no leader, and tells what it has.
     Stale,
     /// This node has not come to what this browser has seen elsewhere.
     Behind,

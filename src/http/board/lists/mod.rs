@@ -12,7 +12,7 @@ use super::super::query;
 use super::super::reply::Response;
 use super::super::service::{Service, Step};
 use super::super::wire::Request;
-use super::{confirm, visit};
+use super::{confirm, paths, visit};
 use crate::node::{StoreError, View};
 use crate::state::board;
 use answer::Asked;
@@ -23,6 +23,11 @@ use which::Which;
 /// `GET /b`: the front page.
 pub(in crate::http) fn front(service: &Service, _: &str, request: &Request) -> Step {
     show(service, request, Which::Hot, Format::Page)
+}
+
+/// `GET /b/`: the front page, as people type it.
+pub(in crate::http) fn slash(_: &Service, _: &str, _: &Request) -> Step {
+    elsewhere(paths::FRONT.to_owned()).into()
 }
 
 /// `GET /b/about`.

@@ -85,8 +85,8 @@ fn with_cookies(mut response: Response, visitor: &Visitor) -> Response {
 fn header(visitor: &Visitor) -> Markup {
     html! {
         header {
-            nav aria-label="Board" {
-                a.home href=(paths::FRONT) { img src=(assets::icon_path()) alt="" width="24" height="24"; "Bowline" }
+            a.home href=(paths::FRONT) { img src=(assets::icon_path()) alt="" width="24" height="24"; "Bowline" }
+            nav.board aria-label="Board" {
                 @for (name, path) in LISTS {
                     a href=(path) aria-current=[is_here(visitor, path).then_some("page")] { (name) }
                 }
@@ -121,7 +121,8 @@ fn freshness(visitor: &Visitor) -> Markup {
     match visitor.freshness {
         Freshness::Fresh | Freshness::Foreign => html! {},
         Freshness::Stale => parts::notice(html! {
-            "This node has no connection to its cluster and shows what it had before."
+            "The cluster has no leader at the moment, or this node has no connection to it: it shows what it \
+             has, and takes nothing new."
         }),
         Freshness::Behind => parts::notice(html! {
             "This node is behind the others: what you did last may not be here yet. "
