@@ -148,7 +148,7 @@ fn one_signs_up_logs_out_and_in_and_changes_the_password(front: Front) {
     );
     assert_eq!(page.location(), "/b/newest", "back to where it began");
     assert_eq!(ann.name(&api).as_deref(), Some("Ann"), "the blanks are none of it");
-    says(&ann.open(&api, "/b/settings"), 200, "You have 1 log-in, with this one.");
+    says(&ann.open(&api, "/b/settings"), 200, "You have 1 log-in, this one included.");
 
     assert_eq!(ann.press(&api, "/b/newest", "Log out").location(), "/b");
     assert!(!ann.cookies.contains_key("bowline_login") && !is_logged_in(&mut ann, &api));
@@ -185,7 +185,7 @@ fn log_ins_are_ended_here_and_everywhere(front: Front) {
     let mut stolen = two.clone();
     assert_eq!(two.press(&api, "/b", "Log out").status, 303);
     assert!(!is_logged_in(&mut stolen, &api), "the log-in has ended, not only its cookie");
-    says(&one.open(&api, "/b/settings"), 200, "You have 3 log-ins, with this one.");
+    says(&one.open(&api, "/b/settings"), 200, "You have 3 log-ins, this one included.");
 
     // What stands on this page is of a log-in that ends before it is sent.
     let log_out = four.open(&api, "/b").form("/b/logout");

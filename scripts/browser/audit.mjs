@@ -16,7 +16,8 @@ function inPage() {
   // For fingers: what stands alone, what stands in a row of small things, what stands in a text.
   const room = (it) => {
     if (it.matches("button:not(.link), header a, .more, .spans a")) return 44;
-    return it.matches("button, .byline a, footer a") ? 36 : 14;
+    if (it.matches("button, .acts a, .own-tools a, .comment-tools a, footer a")) return 36;
+    return it.matches(".byline a") ? 24 : 14;
   };
 
   // ---- Structure.

@@ -245,7 +245,7 @@ fn page(
         (password_form(visitor, user, errors))
         h2 { "Log-ins" }
         p {
-            "You have " (parts::count(logins as u64, "log-in")) ", with this one. Each ends by itself when \
+            "You have " (parts::count(logins as u64, "log-in")) ", this one included. Each ends by itself when \
              nothing was posted, liked or said with it for 30 days."
         }
         form method="post" action="/b/logout-everywhere" {

@@ -149,9 +149,9 @@ impl Seen {
                 (post) "."
             },
             (_, Some(user)) if visitor.is(user.id) => {
-                html! { "You have posted nothing yet. " (post) "." }
+                html! { "You have no posts here. " (post) "." }
             }
-            (_, Some(user)) => html! { (parts::typed(&user.name)) " has posted nothing yet." },
+            (_, Some(user)) => html! { (parts::typed(&user.name)) " has no posts here." },
             _ => html! { "Nothing here yet. Be the first: " (post) "." },
         };
         html! { p.empty { (text) } }

@@ -65,9 +65,9 @@ impl<'a> Row<'a> {
                 span.acts {
                     span.likes { (parts::count(post.likes, "like")) } " "
                     (self.like()) " "
-                    a.discuss href=(site::post(&post.key)) { (discussion(post.comments)) }
+                    a href=(site::post(&post.key)) { (discussion(post.comments)) }
                 } " "
-                span.who {
+                small {
                     "by " (parts::user_link(author)) " "
                     (parts::age(visitor, post.wall_ms)) " " (edited(post))
                 }

@@ -36,6 +36,7 @@ fn tools(visitor: &Visitor, deeds: &[Deed]) -> Markup {
     }
     html! {
         section.tools aria-label="For moderators" {
+            p.meta { "For moderators" }
             @for deed in deeds { (deed.form(visitor, &visitor.here, &Errors::none())) }
         }
     }
