@@ -56,7 +56,7 @@ export class People {
     const wrong = this.all.flatMap((person) => person.wrong);
     await Promise.all(this.all.map((person) => person.context.close()));
     this.all = [];
-    assert.deepEqual(wrong, [], "what the browsers complain about");
+    assert.equal(wrong.length, 0, `the browsers complain:\n  ${wrong.join("\n  ")}`);
   }
 }
 

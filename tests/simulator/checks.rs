@@ -240,7 +240,8 @@ fn command(entry: &Entry) -> Option<Command> {
     Some(Command::decode(command).unwrap())
 }
 
-fn is_odd(machine: &Machine) -> bool {
+/// Whether its state is wrong, and nobody knows yet.
+pub fn is_odd(machine: &Machine) -> bool {
     machine.process.as_ref().is_some_and(|process| process.copy.odd)
 }
 

@@ -411,7 +411,7 @@ impl Cluster {
         for said in said {
             match said {
                 Said::Applied { entry, ticket, reply } => match (ticket, reply) {
-                    (Some(ticket), Some(reply)) => self.on_reply(ticket, reply, entry.index),
+                    (Some(ticket), Some(reply)) => self.hear(id, ticket, reply, entry.index),
                     (_, Some(Reply::Digest(digest))) => self.wake(id, |process, now| {
                         process.replica.on_digest(now, entry.index, digest);
                     }),
@@ -422,7 +422,7 @@ impl Cluster {
                     for (ticket, seq, reply) in replies {
                         let session = resolved.session.expect("it is how they were found");
                         self.checks.told(&self.machines[&id], session, seq, &reply);
-                        self.on_reply(ticket, reply, installed.index);
+                        self.hear(id, ticket, reply, installed.index);
                     }
                     self.wake(id, |process, now| {
                         process.replica.on_installed(now, installed, resolved);

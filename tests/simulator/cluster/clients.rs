@@ -2,13 +2,14 @@
 
 use bowline::error::Certainty;
 use bowline::ids::Ticket;
-use bowline::raft::Micros;
+use bowline::raft::{Micros, NodeId};
 use bowline::replica::{Answer, Request};
 use bowline::state::{Command, Reply};
 use rand::RngExt;
 
 use super::locks::Errand;
 use super::{Cluster, board};
+use crate::checks::is_odd;
 use crate::reference::{Query, Sought};
 
 pub(super) const TIMEOUT_US: u64 = 3_000_000;
@@ -118,6 +119,17 @@ impl Cluster {
         }
     }
 
+    /// A machine says what came of a write. What one says whose state is wrong binds nobody: until the
+    /// audit finds it, its clients may be told another revision than the one that counts.
+    pub(super) fn hear(&mut self, id: NodeId, ticket: Ticket, reply: Reply, index: u64) {
+        if is_odd(&self.machines[&id]) {
+            let question = self.answered(ticket);
+            self.on_silence(question);
+        } else {
+            self.on_reply(ticket, reply, index);
+        }
+    }
+
     /// A client does not learn what became of its question.
     fn on_silence(&mut self, question: Question) {
         match question {
@@ -140,7 +152,7 @@ impl Cluster {
         question
     }
 
-    pub(super) fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
+    fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
         match self.answered(ticket) {
             Question::Write { url, once } => self.on_link_reply(url, once, reply, index),
             Question::Store { must_see, under, command } => {
