@@ -4,6 +4,7 @@
 //! same page (`?reply=`), since there are no scripts to open it otherwise.
 
 mod remove;
+mod said;
 mod say;
 mod thread;
 

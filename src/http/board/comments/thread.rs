@@ -7,6 +7,7 @@ use super::super::posts::Around;
 use super::super::views::parts::{self, Field};
 use super::super::visitor::Visitor;
 use super::super::{cursor, paths, site};
+use super::said::said;
 use crate::state::board::{Comment, CommentId, Post, Standing, TEXT_LEN_MAX};
 
 /// What is said about a post, and by whom it is read.
@@ -124,7 +125,7 @@ impl Talk<'_> {
             name: "text",
             label: if is_answer { "Your answer" } else { "Your comment" },
             value: around.form.text("text"),
-            hint: "Plain text; an empty line begins a paragraph.",
+            hint: "Plain text; an empty line begins a paragraph, a URL becomes a link.",
             required: true,
             autofocus: is_answer,
             max: TEXT_LEN_MAX,
@@ -166,36 +167,9 @@ impl Talk<'_> {
     }
 }
 
-/// What was said, with its paragraphs and lines.
-fn said(text: &str) -> Markup {
-    let paragraphs = text.split("\n\n").map(str::trim).filter(|it| !it.is_empty());
-    html! {
-        div.said {
-            @for paragraph in paragraphs {
-                p { bdi {
-                    @for (at, line) in paragraph.lines().enumerate() {
-                        @if at > 0 { br; }
-                        (line)
-                    }
-                } }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paragraphs_and_lines_are_kept_and_tags_are_text() {
-        let html = said("a\nb\n\n\n<script>&\n\n \n\u{202e}c").into_string();
-        assert_eq!(
-            html,
-            "<div class=\"said\"><p><bdi>a<br>b</bdi></p><p><bdi>&lt;script&gt;&amp;</bdi></p>\
-             <p><bdi>\u{202e}c</bdi></p></div>"
-        );
-    }
 
     #[test]
     fn a_page_that_begins_within_a_thread_shows_answers_only() {
