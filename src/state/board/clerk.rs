@@ -170,11 +170,16 @@ impl<'a, T: Table> Clerk<'a, T> {
     pub(in crate::state) fn end_due(&mut self, due: &[(u64, Mortal)]) -> Result<u64, StoreError> {
         let mut ended = 0;
         for (_, what) in due {
-            ended += u64::from(match what {
+            let was_there = match what {
                 Mortal::Login(id) => self.end_login(id)?,
                 Mortal::Limit(name) => self.end_limit(name)?,
-                Mortal::Session(_) | Mortal::Key(_) | Mortal::Delay(_) => false,
-            });
+                Mortal::Session(_) | Mortal::Key(_) | Mortal::Delay(_) => continue,
+            };
+            if !was_there {
+                // Its deadline would be due for ever.
+                return Err(rows::damaged("deadline", "what ends then is not there"));
+            }
+            ended += 1;
         }
         self.changed = false;
         Ok(ended)

@@ -1,8 +1,10 @@
 //! What may be done only so often.
 
 use super::super::limits::Limit;
+use super::super::rows;
 use super::*;
-use crate::state::table;
+use crate::state::{ApplyError, table};
+use crate::storage::Table;
 
 const ALL: [Limit; 6] = [
     Limit::LogInName,
@@ -130,4 +132,22 @@ fn a_limit_that_is_whole_again_leaves_nothing_behind() {
     let before = bench.revision();
     assert_eq!((bench.expire(), rows(&bench), bench.revision()), (1, 0, before));
     assert_eq!(bench.state.next_expiry(), None);
+}
+
+/// Else the entry that ends it would be due for ever.
+#[test]
+fn a_deadline_of_nothing_is_damage() {
+    let mut bench = Bench::new();
+    bench.act(sign_up(b"10.0"));
+    bench.state.table_mut().delete(&rows::limit(&Limit::SignUpAddress.of(b"10.0")));
+    bench.pass(20 * MINUTE_MS);
+    let at = At {
+        index: bench.state.summary().applied + 1,
+        term: 1,
+        clock_ms: bench.clock_ms,
+        wall_ms: bench.wall_ms,
+    };
+    let nobody = WriteId { session: 0, seq: 0, floor: 0 };
+    let said = bench.state.apply_command(at, nobody, &Command::Expire.encode());
+    assert!(matches!(said, Err(ApplyError::Store(_))), "{said:?}");
 }
