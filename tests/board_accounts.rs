@@ -502,6 +502,10 @@ fn a_form_in_the_name_of_nobody_is_not_asked_of_the_cluster() {
     assert_eq!(page.form("/b/post").get("title"), Some("A page"));
     let page = ann.submit(&api, &settings.form("/b/logout-everywhere"));
     says(&page, 401, "You are not logged in any more");
+    // Who wants to log out is told no trouble about it.
+    let page = ann.submit(&api, &settings.form("/b/logout"));
+    assert_eq!(page.status, 303, "{page:?}");
+    assert!(!ann.cookies.contains_key("bowline_login"));
     assert_eq!(api.node.applied(), before);
 }
 

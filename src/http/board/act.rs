@@ -198,8 +198,7 @@ impl Continue for Sent {
         if let Told::Refused(refusal @ Refusal::TooOften(_)) = told {
             return self.failed(service, refusal.into());
         }
-        let Self { mut visitor, after } = *self;
-        visitor.seen = visitor.seen.max(completion.index);
+        let Self { visitor, after } = *self;
         let done = !matches!(told, Told::Refused(_));
         match after.told(service, &visitor, told) {
             Ok(Step::Reply(response)) => {

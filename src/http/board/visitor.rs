@@ -69,7 +69,6 @@ impl Caller {
             login_cookie: self.cookies.login,
             user: None,
             csrf,
-            seen: self.cookies.seen,
             origin: self.origin,
             here: self.here,
             next: self.next,
@@ -108,8 +107,6 @@ pub(in crate::http) struct Visitor {
     pub user: Option<User>,
     /// What forms carry in the field `csrf`; see [`parts::csrf`](super::views::parts::csrf).
     pub csrf: String,
-    /// Log index that the state must have come to for this browser.
-    pub seen: u64,
     /// Where the request comes from.
     pub origin: Origin,
     /// The page, path and query, to come back to; that of the form when one was sent.
