@@ -60,7 +60,7 @@ fn crowd(api: &Api, name: &str) -> board::LoginId {
     let mut login = [7; 32];
     login[..name.len()].copy_from_slice(name.as_bytes());
     let password = "$argon2id$".to_owned();
-    let told = act(api, Act::SignUp { name: name.to_owned(), password, login });
+    let told = act(api, Act::SignUp { name: name.to_owned(), password, login, replaces: None });
     assert!(matches!(told, Told::SignedUp(_)), "{told:?}");
     login
 }
@@ -537,10 +537,12 @@ fn long_talks_have_pages() {
 #[test]
 fn what_is_missing_here_is_asked_for_elsewhere_first() {
     let api = Api::start(Front::Mio);
-    let sign_up = Act::SignUp { name: "late".into(), password: "$".into(), login: [9; 32] };
+    let sign_up =
+        Act::SignUp { name: "late".into(), password: "$".into(), login: [9; 32], replaces: None };
     api.node.do_elsewhere(&Command::Board(sign_up));
     assert_eq!(Browser::default().get(&api, "/b/u/nobody").status, 404, "asked, and there is none");
-    let sign_up = Act::SignUp { name: "later".into(), password: "$".into(), login: [8; 32] };
+    let sign_up =
+        Act::SignUp { name: "later".into(), password: "$".into(), login: [8; 32], replaces: None };
     api.node.do_elsewhere(&Command::Board(sign_up));
     assert_eq!(Browser::default().get(&api, "/b/u/later").status, 200, "it was only late");
 }

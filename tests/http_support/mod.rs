@@ -78,6 +78,8 @@ struct Mind {
     seq: u64,
     /// Time that has passed without anything being written.
     passed_ms: u64,
+    /// The wall clock when the cluster began, in ms since 1970.
+    first_wall_ms: u64,
 }
 
 impl Node {
@@ -146,6 +148,7 @@ impl Node {
             log: Vec::new(),
             seq: 0,
             passed_ms: 0,
+            first_wall_ms: FIRST_WALL_MS,
         };
         let mind = Arc::new(Mutex::new(mind));
         let service = Service::new(client, options);
@@ -224,6 +227,14 @@ impl Node {
     /// Lets so much time pass, and what is due end.
     pub fn pass(&self, ms: u64) {
         self.mind.lock().pass(ms);
+    }
+
+    /// Has the entries from now on be of now by the wall clock, and not of some years ago.
+    pub fn begin_now(&self) {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970");
+        let now_ms = u64::try_from(now.as_millis()).expect("the year is sensible");
+        // An hour ahead, so that this machine's own clock says nothing more.
+        self.mind.lock().first_wall_ms = now_ms + 3_600_000;
     }
 
     /// The state's standing.
@@ -348,7 +359,7 @@ impl Mind {
     fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
         let index = self.state.summary().applied + 1;
         let clock_ms = self.next_clock_ms();
-        let at = At { index, term: 3, clock_ms, wall_ms: FIRST_WALL_MS + clock_ms };
+        let at = At { index, term: 3, clock_ms, wall_ms: self.first_wall_ms + clock_ms };
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);

@@ -17,6 +17,8 @@ pub(super) struct Caller {
     origin: Origin,
     here: String,
     next: String,
+    /// Whether its browser says that another site has sent it.
+    pub(super) is_foreign: bool,
 }
 
 impl Caller {
@@ -32,7 +34,8 @@ impl Caller {
             // A page cannot be gone back to that nobody can GET.
             _ => next.clone(),
         };
-        Self { cookies: Cookies::of(head), origin, here, next }
+        let (cookies, is_foreign) = (Cookies::of(head, origin.tls), csrf::is_foreign(head));
+        Self { cookies, origin, here, next, is_foreign }
     }
 
     /// The same, with the `next` that its form says.
@@ -66,7 +69,6 @@ impl Caller {
             login_cookie: self.cookies.login,
             user: None,
             csrf,
-            seen: self.cookies.seen,
             origin: self.origin,
             here: self.here,
             next: self.next,
@@ -105,8 +107,6 @@ pub(in crate::http) struct Visitor {
     pub user: Option<User>,
     /// What forms carry in the field `csrf`; see [`parts::csrf`](super::views::parts::csrf).
     pub csrf: String,
-    /// Log index that the state must have come to for this browser.
-    pub seen: u64,
     /// Where the request comes from.
     pub origin: Origin,
     /// The page, path and query, to come back to; that of the form when one was sent.
@@ -128,6 +128,12 @@ impl Visitor {
     /// Whether this is a moderator.
     pub(in crate::http) fn is_moderator(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.moderator)
+    }
+
+    /// Whether nobody is logged in by this browser's claim, for certain enough not to ask the log: this
+    /// node has come to all that the browser has seen, and so to where it was given that log-in.
+    pub(super) fn is_logged_out(&self) -> bool {
+        self.claim.is_some() && self.user.is_none() && self.freshness == Freshness::Fresh
     }
 
     /// Whether this is that user.

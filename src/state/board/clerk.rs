@@ -93,8 +93,12 @@ impl<'a, T: Table> Clerk<'a, T> {
     fn act(&mut self, act: Act) -> Done<Told> {
         match act {
             Act::Attempt { what, address } => self.attempt(&what, &address),
-            Act::SignUp { name, password, login } => self.sign_up(name, password, login),
-            Act::LogIn { user, password, login } => self.log_in(user, &password, login),
+            Act::SignUp { name, password, login, replaces } => {
+                self.sign_up(name, password, login, replaces)
+            }
+            Act::LogIn { user, password, login, replaces } => {
+                self.log_in(user, &password, login, replaces)
+            }
             Act::LogOut { login } => self.log_out(&login),
             Act::LogOutEverywhere { login } => self.log_out_everywhere(&login),
             Act::ChangePassword { login, old, new } => self.change_password(&login, &old, new),

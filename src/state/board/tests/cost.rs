@@ -21,7 +21,12 @@ impl Fixture {
         state.apply_command(at, WriteId { session: 0, seq: 0, floor: 0 }, &register).unwrap();
         let mut fixture = Self { state, at, posts: Vec::new() };
         for (name, login) in [("Ann", ANN), ("bob", BOB)] {
-            fixture.act(Act::SignUp { name: name.into(), password: password(name), login });
+            fixture.act(Act::SignUp {
+                name: name.into(),
+                password: password(name),
+                login,
+                replaces: None,
+            });
         }
         fixture.act(Act::Appoint { by: None, name: "Ann".into(), moderator: true });
         for number in 0..500 {

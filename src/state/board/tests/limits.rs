@@ -24,6 +24,12 @@ fn sign_up(address: &[u8]) -> Act {
     Act::Attempt { what: Attempt::SignUp, address: address.to_vec().into() }
 }
 
+/// For how long an attempt would be refused, before anybody asks for it in the log.
+fn wait_ms(bench: &Bench, act: &Act, now_ms: u64) -> u64 {
+    let Act::Attempt { what, address } = act else { panic!("{act:?}") };
+    attempt_wait_ms(bench.state.table(), what, address, now_ms).unwrap()
+}
+
 /// Does something as often as it may be done at once, and finds that it may not be done once more until
 /// one comes back.
 fn exhaust(bench: &mut Bench, limit: Limit, mut act: impl FnMut(&mut Bench, u64) -> Act) {
@@ -150,4 +156,32 @@ fn a_deadline_of_nothing_is_damage() {
     let nobody = WriteId { session: 0, seq: 0, floor: 0 };
     let said = bench.state.apply_command(at, nobody, &Command::Expire.encode());
     assert!(matches!(said, Err(ApplyError::Store(_))), "{said:?}");
+}
+
+#[test]
+fn what_would_be_refused_is_known_without_an_entry() {
+    let mut bench = Bench::new();
+    let spend = |bench: &mut Bench, act: &Act, times| {
+        for _ in 0..times {
+            assert_eq!(wait_ms(bench, act, bench.clock_ms), 0);
+            assert_eq!(bench.act(act.clone()), Told::Done);
+        }
+        // Now, until just before one comes back, and then.
+        for later_ms in [0, 1, 4_321] {
+            let told = wait_ms(bench, act, bench.clock_ms + later_ms);
+            let mut then = bench.clone();
+            then.pass(later_ms);
+            assert_eq!(then.refused(act.clone()), Refusal::TooOften(told));
+            assert_eq!(wait_ms(bench, act, bench.clock_ms + later_ms + told - 1), 1);
+            assert_eq!(wait_ms(bench, act, bench.clock_ms + later_ms + told), 0);
+        }
+    };
+    spend(&mut bench, &attempt("Ann", [10, 0, 0, 1]), 10);
+    assert!(wait_ms(&bench, &attempt("aNN", [10, 0, 0, 2]), bench.clock_ms) > 0, "the same name");
+    spend(&mut bench, &attempt("bob", [10, 0, 0, 1]), 10);
+    spend(&mut bench, &attempt("cleo", [10, 0, 0, 1]), 10);
+    assert_eq!(wait_ms(&bench, &attempt("dora", [10, 0, 0, 1]), bench.clock_ms), 10_000);
+    assert_eq!(wait_ms(&bench, &attempt("dora", [10, 0, 0, 2]), bench.clock_ms), 0);
+    spend(&mut bench, &sign_up(b"10.0"), 5);
+    assert_eq!(wait_ms(&bench, &sign_up(b"10.1"), bench.clock_ms), 0);
 }
