@@ -96,6 +96,23 @@ fn a_log_in_lasts_for_thirty_days_after_its_last_use() {
 }
 
 #[test]
+fn after_a_restore_times_go_on_where_the_backup_stood() {
+    let api = Api::start(Front::Mio);
+    api.node.begin_now();
+    api.node.restore_from_the_future(365 * DAY_MS);
+    let mut ann = user(&api, "ann");
+    let key = ann.post(&api, "A post", "https://example.com/");
+    let edit = format!("/b/edit/{key}");
+    assert!(ann.open(&api, &format!("/b/p/{key}")).body.contains(&edit));
+    api.node.pass(7 * HOUR_MS);
+    ann.press(&api, &format!("/b/p/{key}"), "Like");
+    assert!(!ann.open(&api, &format!("/b/p/{key}")).body.contains(&edit), "it is too late");
+    // One attempt of ten; the next is not a year away.
+    assert_eq!(ann.log_in(&api, "ann", "something else").status, 422);
+    assert_eq!(ann.log_in(&api, "ann", PASSWORD).status, 303);
+}
+
+#[test]
 fn twice_the_likes_are_worth_six_hours_and_a_half() {
     let api = Api::start(Front::Mio);
     let mut users = ["ann", "bob", "cyd"].map(|name| user(&api, name));
