@@ -1,6 +1,8 @@
 //! Accounts as a browser meets them, whatever happens on the way.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "board_support/api.rs"]
+mod board_api;
 mod board_support;
 #[macro_use]
 mod http_support;
@@ -8,12 +10,13 @@ mod http_support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use board_support::{Browser, Form, PASSWORD, Page, Site, html};
+use board_api::{OTHER, act, appoint};
+use board_support::{Browser, Form, PASSWORD, Page, says};
 use bowline::error::{Failure, Reason};
 use bowline::node::{Ask, Completion, Request, Sink};
 use bowline::passwords::{Job, Secret, WAITING_MAX};
+use bowline::state::VERSION_BOARD;
 use bowline::state::board::{self, Act, Told};
-use bowline::state::{Command, Reply, VERSION_BOARD};
 use bowline::storage::Rows;
 use crossbeam_channel::{Sender, bounded};
 use http_support::{Api, Front, Mood, Node};
@@ -28,24 +31,6 @@ both_fronts! {
     an_outcome_that_nobody_knows_is_told_as_such,
     a_crowd_at_the_passwords_is_told_to_come_back,
     what_happens_meanwhile_counts,
-}
-
-const OTHER: &str = "wrong battery staple";
-
-impl Site for Api {
-    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
-        let lines: String =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = self.ask_with(method, target, &lines, body);
-        let (status, headers, body) = (answer.status, answer.headers, answer.body);
-        for password in [PASSWORD, OTHER] {
-            assert!(!body.contains(password), "a password came back: {body}");
-        }
-        if body.starts_with("<!DOCTYPE") {
-            html::sound(&body);
-        }
-        Page { target: target.to_owned(), status, headers, body }
-    }
 }
 
 fn user(api: &Api, name: &str) -> Browser {
@@ -66,19 +51,6 @@ fn is_logged_in(browser: &mut Browser, api: &Api) -> bool {
     }
 }
 
-/// Does something behind the back of HTTP.
-fn act(node: &Node, act: Act) -> Told {
-    match node.command(&Command::Board(act)) {
-        Reply::Board(told) => told,
-        reply => panic!("{reply:?}"),
-    }
-}
-
-fn appoint(node: &Node, name: &str) {
-    let name = name.to_owned();
-    assert_eq!(act(node, Act::Appoint { by: None, name, moderator: true }), Told::Done);
-}
-
 fn account(node: &Node, name: &str) -> board::User {
     board::user_named(&node.service.client().view(), name).unwrap().unwrap()
 }
@@ -90,16 +62,6 @@ fn log_in_behind(node: &Node, name: &str) -> board::LoginId {
     login[..name.len()].copy_from_slice(name.as_bytes());
     assert_eq!(act(node, Act::LogIn { user, password, login, replaces: None }), Told::Done);
     login
-}
-
-fn says(page: &Page, status: u16, text: &str) {
-    assert_eq!(page.status, status, "{page:?}");
-    assert!(words(page).contains(text), "not {text:?}: {page:?}");
-}
-
-/// What a reader sees, with single blanks.
-fn words(page: &Page) -> String {
-    page.text().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Sends a form to a node that keeps everything to itself, while `does` has it answer.
@@ -355,7 +317,7 @@ fn what_happens_meanwhile_counts(front: Front) {
     let api = Api::start(front);
     let mut ann = user(&api, "ann");
     let mut eve = user(&api, "moderator");
-    appoint(&api.node, "moderator");
+    appoint(&api.node, "moderator", true);
     let moderator = log_in_behind(&api.node, "moderator");
     let mut there = Browser::default();
     let log_in = there.open(&api, "/b/login").form("/b/login");

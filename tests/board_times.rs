@@ -1,21 +1,13 @@
 //! The times and the order that docs/board.md promises, as a visitor sees them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "board_support/api.rs"]
+mod board_api;
 mod board_support;
 mod http_support;
 
-use board_support::{Browser, PASSWORD, Page, Site};
+use board_support::{Browser, PASSWORD};
 use http_support::{Api, Front};
-
-impl Site for Api {
-    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
-        let lines: String =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = self.ask_with(method, target, &lines, body);
-        let (status, headers) = (answer.status, answer.headers);
-        Page { target: target.to_owned(), status, headers, body: answer.body }
-    }
-}
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
