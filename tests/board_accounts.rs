@@ -301,12 +301,15 @@ fn a_crowd_at_the_passwords_is_told_to_come_back(front: Front) {
             std::thread::yield_now();
         }
     }
+    let (applied, refused) = (api.node.applied(), client.metrics.password_refused.get());
     for form in &forms[..3] {
         let page = ann.clone().submit(&api, form);
         says(&page, 503, "more passwords to check than it can");
         assert_eq!(page.header("Retry-After"), Some("1"), "{page:?}");
         assert_eq!(page.form(&form.action).get("name"), form.get("name"));
     }
+    assert_eq!(api.node.applied(), applied, "no attempt is counted that comes to nothing");
+    assert_eq!(client.metrics.password_refused.get(), refused + 3);
     assert!(is_logged_in(&mut ann, &api), "nobody else is harmed");
     assert_eq!(ann.clone().submit(&api, &forms[4]).status, 303, "nor who logs out");
     (0..=WAITING_MAX).for_each(|_| drop(answers.recv().unwrap()));

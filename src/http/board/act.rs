@@ -141,20 +141,20 @@ pub(in crate::http) fn send(
         return sent.failed(service, Trouble::new(503, why));
     }
     if sent.visitor.is_logged_out() && act.login().is_some() {
-        return sent.refused(service, Refusal::LoggedOut);
+        return sent.logged_out(service);
     }
     let ask = Ask::Write(Command::Board(act).encode());
     Step::ask(ask, service.options.request_timeout, Box::new(sent))
 }
 
-/// Answers an act that is not done as if the log had refused it, where this node knows that it would.
-pub(super) fn refuse(
+/// Answers an act that is not even sent, because this node knows what would become of it.
+pub(super) fn fail(
     service: &Service,
     visitor: Visitor,
-    refusal: Refusal,
+    trouble: Trouble,
     after: Box<dyn After>,
 ) -> Step {
-    Sent { visitor, after }.refused(service, refusal)
+    Sent { visitor, after }.failed(service, trouble)
 }
 
 #[derive(Debug)]
@@ -164,12 +164,9 @@ struct Sent {
 }
 
 impl Sent {
-    fn refused(self, service: &Service, refusal: Refusal) -> Step {
-        if let Refusal::TooOften(_) = refusal {
-            return self.failed(service, refusal.into());
-        }
+    fn logged_out(self, service: &Service) -> Step {
         let Self { visitor, after } = self;
-        let step = after.told(service, &visitor, Told::Refused(refusal));
+        let step = after.told(service, &visitor, Told::Refused(Refusal::LoggedOut));
         step.unwrap_or_else(|error| message::unreadable(&visitor, &error).into())
     }
 

@@ -55,7 +55,7 @@ mod tests {
     fn what_another_site_sends_is_foreign() {
         let is_foreign = |fields: &str| {
             let text = format!("POST /b/login HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-            super::is_foreign(&Head::parse(text.as_bytes(), &routes::limits()).unwrap())
+            is_foreign(&Head::parse(text.as_bytes(), &routes::limits()).unwrap())
         };
         for site in ["cross-site", "same-site"] {
             assert!(is_foreign(&format!("Sec-Fetch-Site: {site}\r\n")), "{site}");

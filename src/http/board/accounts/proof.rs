@@ -60,7 +60,7 @@ pub(super) fn prove(
 
 /// Has an attempt of this visitor counted, in the log. One that would be refused there, as far as this node
 /// knows, is refused here: whoever tries a thousand times a second is to cost a look at a row each, and
-/// not an entry on the disks of all nodes.
+/// not an entry on the disks of all nodes. Nor is one counted whose password nobody has time for.
 ///
 /// # Errors
 /// When the state cannot be read.
@@ -70,11 +70,15 @@ pub(super) fn attempt(
     what: Attempt,
     then: Box<dyn After>,
 ) -> Result<Step, StoreError> {
+    if service.client.passwords.is_full() {
+        service.client.metrics.password_refused.inc();
+        return Ok(act::fail(service, visitor, hashing::crowded(), then));
+    }
     let (view, address) = (service.client.view(), visitor.origin.limit_key());
     let now_ms = Now::of(&view)?.clock_ms_at(visitor.wall_now_ms);
     match board::attempt_wait_ms(&view, &what, &address, now_ms)? {
         0 => Ok(act::send(service, visitor, Act::Attempt { what, address }, then)),
-        wait_ms => Ok(act::refuse(service, visitor, Refusal::TooOften(wait_ms), then)),
+        wait_ms => Ok(act::fail(service, visitor, Refusal::TooOften(wait_ms).into(), then)),
     }
 }
 

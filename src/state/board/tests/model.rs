@@ -124,7 +124,7 @@ impl Pair {
         let name = ["ann", "Bob", "bOB", "cleo", "dora", "ANN"][b].to_owned();
         let address = Bytes::from(vec![10, 0, 0, u8::from(flag)]);
         let (login, key) = (self.login(a), self.key(b));
-        let replaces = (b % 2 == 0).then_some(login);
+        let replaces = b.is_multiple_of(2).then_some(login);
         let new_login = if flag || a > 0 { self.bench.draw() } else { login };
         match what {
             What::AttemptLogIn => Act::Attempt { what: Attempt::LogIn(name), address },
