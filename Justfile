@@ -40,6 +40,10 @@ bench-cluster *options:
 clients *names:
     scripts/test-clients.sh {{names}}
 
+# The link board in a real browser on three real nodes. `just browser leader`, `just browser --screenshots`.
+browser *options:
+    scripts/test-browser.sh {{options}}
+
 # The key-value store under mixes of reads and writes, by number of nodes; writes docs/experiments/kv.md.
 experiments *options:
     scripts/experiments.sh {{options}}

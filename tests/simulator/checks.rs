@@ -1,5 +1,7 @@
 //! What must hold at every step, watched from outside.
 
+mod board;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bowline::ids::WriteId;
@@ -103,7 +105,8 @@ impl Checks {
         assert_eq!(on_disk, Some(entry), "n{} applies what its disk does not hold", machine.id);
         let expected = self.reference.reply(entry.index);
         if !is_odd(machine) && expected.is_some() {
-            assert_eq!(reply, expected, "n{} says something else to {entry:?}", machine.id);
+            let (id, what) = (machine.id, command(entry));
+            assert_eq!(reply, expected, "n{id} says something else to {what:?}: {entry:?}");
         }
     }
 
@@ -113,7 +116,7 @@ impl Checks {
         let born = self.made.get(&(entry.index, entry.term)).copied().unwrap_or(Micros(0));
         let clock_ms = entry.stamp.clock_ms;
         let calm = self.calm_since.is_some_and(|since| born.0 > since.0 + RECOVERED_US);
-        let overdue = self.reference.now().overdue_ms(clock_ms);
+        let overdue = self.reference.overdue_ms(clock_ms);
         assert!(
             !calm || overdue <= OVERDUE_MS,
             "{overdue} ms too late: {:?}",
@@ -194,18 +197,20 @@ impl Checks {
         .unwrap();
         assert_eq!(graves, world.graves, "n{} remembers other deletions", machine.id);
         // It may be thought to come too early, when what was to come then has been put off.
-        let (next, expected) = (copy.state.next_expiry(), world.next_expiry());
+        let (board, _) = self.reference.board(copy.applied());
+        let (next, expected) = (copy.state.next_expiry(), world.ends().chain(board.ends()).min());
         let in_time = expected.is_none_or(|at| next.is_some_and(|next| next <= at));
         assert!(in_time, "n{}: the next is at {expected:?}, not {next:?}", machine.id);
-        assert_eq!(copy.state.summary().revision, world.revision, "n{}", machine.id);
+        let summary = copy.state.summary();
+        assert_eq!(summary.revision, world.revision, "n{}", machine.id);
+        // Posts that are shown are links as well.
+        assert_eq!(summary.links, world.links + board.counts().1, "n{}: links", machine.id);
     }
 
     /// The URLs of all commands that were applied anywhere, to whatever effect.
     pub fn applied_urls(&self) -> BTreeSet<String> {
         let urls = self.applied.values().filter_map(|entry| {
-            let Payload::Command(payload) = &entry.payload else { return None };
-            let (_, command) = WriteId::split(payload).unwrap();
-            let command = match Command::decode(command).unwrap() {
+            let command = match command(entry)? {
                 Command::Once { command, .. } => *command,
                 command => command,
             };
@@ -229,7 +234,14 @@ impl Checks {
     }
 }
 
-fn is_odd(machine: &Machine) -> bool {
+fn command(entry: &Entry) -> Option<Command> {
+    let Payload::Command(payload) = &entry.payload else { return None };
+    let (_, command) = WriteId::split(payload).unwrap();
+    Some(Command::decode(command).unwrap())
+}
+
+/// Whether its state is wrong, and nobody knows yet.
+pub fn is_odd(machine: &Machine) -> bool {
     machine.process.as_ref().is_some_and(|process| process.copy.odd)
 }
 

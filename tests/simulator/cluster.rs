@@ -1,5 +1,6 @@
 //! The cluster: machines, the network between them, and clients that remember what they were told.
 
+mod board;
 mod clients;
 mod converged;
 mod faults;
@@ -20,6 +21,7 @@ use rand::{RngExt, SeedableRng};
 use crate::checks::Checks;
 use crate::machine::{Machine, Process, Said, options};
 use crate::seen::Seen;
+use board::BoardClients;
 use clients::Question;
 pub use faults::Faults;
 use locks::LockClients;
@@ -54,10 +56,11 @@ pub struct Cluster {
     checks: Checks,
     store: StoreClients,
     locks: LockClients,
+    board: BoardClients,
     questions: BTreeMap<Ticket, (Micros, Question)>,
     asked: u64,
-    /// URLs of writes under a client's own key that will be sent once more.
-    again: Vec<String>,
+    /// URLs of writes under a client's own key that will be sent once more, and since when they are.
+    again: Vec<(Micros, String)>,
     /// URL → key of every write that a client was told is done.
     acknowledged: BTreeMap<String, String>,
     /// Writes of which a client was told that they are not and will not be done.
@@ -67,6 +70,8 @@ pub struct Cluster {
     pub prompt: bool,
     next_client: Micros,
     next_fault: Micros,
+    /// For so many µs the world has stood still, and its clocks are about to notice.
+    stood_still: u64,
     trace: u64,
 }
 
@@ -106,6 +111,7 @@ impl Cluster {
             checks: Checks::default(),
             store: StoreClients::default(),
             locks: LockClients::default(),
+            board: BoardClients::new(seed),
             questions: BTreeMap::new(),
             asked: 0,
             again: Vec::new(),
@@ -115,6 +121,7 @@ impl Cluster {
             prompt: false,
             next_client: now.mono,
             next_fault: now.mono,
+            stood_still: 0,
             trace: 0,
         }
     }
@@ -126,8 +133,9 @@ impl Cluster {
     pub fn run_for(&mut self, micros: u64, faults: Faults) {
         self.faults = faults;
         self.checks.calm_since = faults.are_none().then_some(self.now.mono);
-        let end = Micros(self.now.mono.0 + micros);
+        let mut end = Micros(self.now.mono.0 + micros);
         while self.now.mono < end {
+            end.0 += self.stood_still;
             self.step();
         }
     }
@@ -229,12 +237,21 @@ impl Cluster {
         let network = self.network.keys().next().map(|(at, _)| *at);
         let next = [machines, network, self.next_transfer()].into_iter().flatten().min();
         let next = next.unwrap_or(self.next_fault).min(self.next_client).min(self.next_fault);
-        let next = next.max(Micros(self.now.mono.0 + 1));
+        let mut next = next.max(Micros(self.now.mono.0 + 1));
+        let mut came_back = 0;
+        if self.stood_still > 0 {
+            next.0 += std::mem::take(&mut self.stood_still);
+            // What came due meanwhile is seen to as late as after faults.
+            self.checks.calm_since = self.checks.calm_since.map(|_| next);
+            // And people act before what is over has been ended.
+            came_back = 10;
+        }
         self.now.wall_ms = START.wall_ms + (next.0 - START.mono.0) / 1000;
         self.now.mono = next;
         self.deliver();
         self.finish_disk_work();
         self.finish_transfers();
+        (0..came_back).for_each(|_| self.ask());
         if self.now.mono >= self.next_client {
             let pause = if self.rng.random_bool(0.4) { 100..500 } else { 1_000..30_000 };
             self.next_client = Micros(self.now.mono.0 + self.rng.random_range(pause));
@@ -394,7 +411,7 @@ impl Cluster {
         for said in said {
             match said {
                 Said::Applied { entry, ticket, reply } => match (ticket, reply) {
-                    (Some(ticket), Some(reply)) => self.on_reply(ticket, reply, entry.index),
+                    (Some(ticket), Some(reply)) => self.hear(id, ticket, reply, entry.index),
                     (_, Some(Reply::Digest(digest))) => self.wake(id, |process, now| {
                         process.replica.on_digest(now, entry.index, digest);
                     }),
@@ -405,7 +422,7 @@ impl Cluster {
                     for (ticket, seq, reply) in replies {
                         let session = resolved.session.expect("it is how they were found");
                         self.checks.told(&self.machines[&id], session, seq, &reply);
-                        self.on_reply(ticket, reply, installed.index);
+                        self.hear(id, ticket, reply, installed.index);
                     }
                     self.wake(id, |process, now| {
                         process.replica.on_installed(now, installed, resolved);

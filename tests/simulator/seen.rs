@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bowline::raft;
 use bowline::replica::{Effects, Event};
 use bowline::state::Reply;
+use bowline::state::board::{Refusal, Told};
 
 const INSTALLED: &str = "a state was installed";
 const RESOLVED: &str = "a waiting write was answered out of an installed state";
@@ -20,6 +21,16 @@ const LOCKED: &str = "a lock was taken";
 const ANSWERED: &str = "a reader that waited was woken and answered";
 const WOKEN: &str = "a reader that waited was woken too early";
 const EXPIRED: &str = "something expired";
+const SIGNED_UP: &str = "somebody signed up";
+const NAME_TAKEN: &str = "a name was taken";
+const POSTED: &str = "something was posted";
+const REPOSTED: &str = "something had been posted lately";
+const LIKED: &str = "something was liked, or no longer";
+const COMMENTED: &str = "something was said";
+const LOGGED_OUT: &str = "a log-in had ended";
+const TOO_OFTEN: &str = "something was done too often";
+const TOO_LATE: &str = "it was too late to edit";
+const NOT_MODERATOR: &str = "somebody was no moderator";
 
 /// How often each kind of thing was seen.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +72,12 @@ impl Seen {
         for what in [STORED, REFUSED, LOCKED, ANSWERED, EXPIRED] {
             self.assert(what);
         }
+        for what in [SIGNED_UP, NAME_TAKEN, POSTED, REPOSTED, LIKED, COMMENTED] {
+            self.assert(what);
+        }
+        for what in [LOGGED_OUT, TOO_OFTEN, TOO_LATE, NOT_MODERATOR] {
+            self.assert(what);
+        }
     }
 
     pub fn count_store(&mut self, done: bool) {
@@ -80,6 +97,24 @@ impl Seen {
         if let Some(Reply::Expired { count }) = reply {
             self.count(EXPIRED, *count as usize);
         }
+    }
+
+    /// What somebody who did something to the board was told.
+    pub fn take_note_of_board(&mut self, told: &Told) {
+        let what = match told {
+            Told::SignedUp(_) => SIGNED_UP,
+            Told::Posted(_) => POSTED,
+            Told::PostedBefore(_) => REPOSTED,
+            Told::Likes(_) => LIKED,
+            Told::Commented(_) => COMMENTED,
+            Told::Refused(Refusal::NameTaken) => NAME_TAKEN,
+            Told::Refused(Refusal::LoggedOut) => LOGGED_OUT,
+            Told::Refused(Refusal::TooOften(_)) => TOO_OFTEN,
+            Told::Refused(Refusal::TooLate) => TOO_LATE,
+            Told::Refused(Refusal::NotModerator) => NOT_MODERATOR,
+            Told::Done | Told::LoggedOut(_) | Told::Refused(_) => return,
+        };
+        self.count(what, 1);
     }
 
     pub fn assert_installed(&self) {

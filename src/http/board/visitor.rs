@@ -15,6 +15,7 @@ use crate::state::board::{self, LoginId, User};
 pub(super) struct Caller {
     pub(super) cookies: Cookies,
     origin: Origin,
+    path: String,
     here: String,
     next: String,
     /// Whether its browser says that another site has sent it.
@@ -35,7 +36,8 @@ impl Caller {
             _ => next.clone(),
         };
         let (cookies, is_foreign) = (Cookies::of(head, origin.tls), csrf::is_foreign(head));
-        Self { cookies, origin, here, next, is_foreign }
+        let path = head.path().to_owned();
+        Self { cookies, origin, path, here, next, is_foreign }
     }
 
     /// The same, with the `next` that its form says.
@@ -70,6 +72,7 @@ impl Caller {
             user: None,
             csrf,
             origin: self.origin,
+            path: self.path,
             here: self.here,
             next: self.next,
             wall_now_ms: wall_now_ms(),
@@ -109,6 +112,8 @@ pub(in crate::http) struct Visitor {
     pub csrf: String,
     /// Where the request comes from.
     pub origin: Origin,
+    /// The path that was asked for, or that the form was sent to.
+    pub path: String,
     /// The page, path and query, to come back to; that of the form when one was sent.
     pub here: String,
     /// Where to go when it is done: from the query or the form, checked.

@@ -2,16 +2,19 @@
 
 use bowline::error::Certainty;
 use bowline::ids::Ticket;
-use bowline::raft::Micros;
+use bowline::raft::{Micros, NodeId};
 use bowline::replica::{Answer, Request};
 use bowline::state::{Command, Reply};
 use rand::RngExt;
 
-use super::Cluster;
 use super::locks::Errand;
-use crate::reference::Query;
+use super::{Cluster, board};
+use crate::checks::is_odd;
+use crate::reference::{Query, Sought};
 
 pub(super) const TIMEOUT_US: u64 = 3_000_000;
+/// For so long a client's own key is known: a day, by a clock that may run a hundredth too fast.
+const KEPT_US: u64 = 24 * 3_600_000_000 / 101 * 100;
 /// Longest that an answer may take when all is calm: a few exchanges and disk writes, and less than a
 /// heartbeat, which must not be what an answer waits for.
 const PROMPT_US: u64 = 8_000;
@@ -20,8 +23,8 @@ const PROMPT_US: u64 = 8_000;
 pub(super) enum Question {
     Write {
         url: String,
-        /// Under a key of the client's own, which may have been used before for the same.
-        once: bool,
+        /// Under a key of the client's own, which may have been used since then for the same.
+        once: Option<Micros>,
     },
     Read {
         must_see: u64,
@@ -39,6 +42,16 @@ pub(super) enum Question {
         floor: u64,
     },
     Lock(Errand),
+    /// Something done to the link board.
+    Board {
+        must_see: u64,
+        errand: board::Errand,
+    },
+    /// A read of it.
+    Browse {
+        must_see: u64,
+        sought: Sought,
+    },
     Admin,
 }
 
@@ -49,12 +62,13 @@ impl Cluster {
         self.asked += 1;
         let ticket = Ticket { sink: u16::try_from(id).unwrap_or(u16::MAX), id: self.asked };
         let deadline = Micros(self.now.mono.0 + TIMEOUT_US);
-        let of_store = match self.rng.random_range(0..10) {
+        let asked = match self.rng.random_range(0..14) {
             0..=3 => self.ask_store(id),
             4..=5 => self.ask_for_locks(id),
+            6..=9 => self.ask_board(id),
             _ => None,
         };
-        let (request, question) = match of_store {
+        let (request, question) = match asked {
             Some(asked) => asked,
             None => self.ask_links(),
         };
@@ -72,11 +86,15 @@ impl Cluster {
     fn ask_links(&mut self) -> (Request, Question) {
         if self.rng.random_bool(0.7) {
             let again = if self.rng.random_bool(0.1) { self.again.pop() } else { None };
-            let once = again.is_some() || self.rng.random_bool(0.2);
-            let url = || format!("https://example.com/{}/{}", self.seed, self.asked);
-            let url = again.unwrap_or_else(url);
+            let (once, url) = match again {
+                Some((since, url)) => (Some(since), url),
+                None => {
+                    let once = self.rng.random_bool(0.2).then_some(self.now.mono);
+                    (once, format!("https://example.com/{}/{}", self.seed, self.asked))
+                }
+            };
             let command = Command::CreateLink { url: url.clone().into() };
-            let command = if once { under_own_key(&url, command) } else { command };
+            let command = if once.is_some() { under_own_key(&url, command) } else { command };
             (Request::Write(command.encode()), Question::Write { url, once })
         } else {
             let must_see = self.acknowledged_index;
@@ -90,7 +108,7 @@ impl Cluster {
     pub(super) fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
         let question = self.answered(ticket);
         match (question, answer) {
-            (Question::Write { url, once: false }, Answer::Failed(failure)) => {
+            (Question::Write { url, once: None }, Answer::Failed(failure)) => {
                 if failure.certainty == Certainty::NotApplied {
                     self.denied.insert(url);
                 }
@@ -101,15 +119,28 @@ impl Cluster {
         }
     }
 
+    /// A machine says what came of a write. What one says whose state is wrong binds nobody: until the
+    /// audit finds it, its clients may be told another revision than the one that counts.
+    pub(super) fn hear(&mut self, id: NodeId, ticket: Ticket, reply: Reply, index: u64) {
+        if is_odd(&self.machines[&id]) {
+            let question = self.answered(ticket);
+            self.on_silence(question);
+        } else {
+            self.on_reply(ticket, reply, index);
+        }
+    }
+
     /// A client does not learn what became of its question.
     fn on_silence(&mut self, question: Question) {
         match question {
-            Question::Write { url, once: true } => self.again.push(url),
+            Question::Write { url, once: Some(since) } => self.again.push((since, url)),
             Question::Store { under, command, .. } => self.on_store_silence(under, command),
             Question::Lock(errand) => self.on_lock_silence(&errand),
+            Question::Board { errand, .. } => self.on_board_silence(errand),
             Question::Write { .. }
             | Question::Read { .. }
             | Question::Look { .. }
+            | Question::Browse { .. }
             | Question::Admin => {}
         }
     }
@@ -121,20 +152,23 @@ impl Cluster {
         question
     }
 
-    pub(super) fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
+    fn on_reply(&mut self, ticket: Ticket, reply: Reply, index: u64) {
         match self.answered(ticket) {
             Question::Write { url, once } => self.on_link_reply(url, once, reply, index),
             Question::Store { must_see, under, command } => {
                 self.on_store_reply((must_see, under, command), reply, index);
             }
             Question::Lock(errand) => self.on_lock_reply(errand, reply, index),
+            Question::Board { must_see, errand } => {
+                self.on_board_reply(must_see, errand, reply, index);
+            }
             question => panic!("{question:?} was answered as a write"),
         }
     }
 
-    fn on_link_reply(&mut self, url: String, once: bool, reply: Reply, index: u64) {
+    fn on_link_reply(&mut self, url: String, once: Option<Micros>, reply: Reply, index: u64) {
         let (reply, replayed) = match reply {
-            Reply::Replayed(first) if once => (*first, true),
+            Reply::Replayed(first) if once.is_some() => (*first, true),
             reply => (reply, false),
         };
         let Reply::Link { key, created } = reply else {
@@ -143,12 +177,13 @@ impl Cluster {
             assert_eq!(reply, Reply::UnknownSession, "{url}");
             return;
         };
-        assert!(created, "{url} was done twice");
-        if once && !replayed {
-            self.again.push(url.clone()); // a client that did not get the answer
+        let forgotten = once.is_some_and(|since| self.now.mono.0 >= since.0 + KEPT_US);
+        assert!(created || forgotten, "{url} was done twice");
+        if let (Some(since), false) = (once, replayed) {
+            self.again.push((since, url.clone())); // a client that did not get the answer
         }
         let before = self.acknowledged.insert(url.clone(), key.clone());
-        assert!(replayed || before.is_none(), "{url} was done twice");
+        assert!(replayed || before.is_none() || forgotten, "{url} was done twice");
         assert!(before.is_none_or(|before| before == key), "{url} was told two keys");
         self.acknowledged_index = self.acknowledged_index.max(index);
     }
@@ -158,6 +193,10 @@ impl Cluster {
             Question::Read { must_see } => must_see,
             Question::Look { must_see, query, floor } => {
                 self.look(ticket, query, floor);
+                must_see
+            }
+            Question::Browse { must_see, sought } => {
+                self.browse(u64::from(ticket.sink), &sought);
                 must_see
             }
             question => panic!("{question:?} was answered as a read"),

@@ -30,6 +30,8 @@ impl Cluster {
                 let recovering = machine.disk.recovering;
                 assert!(!recovering, "seed {seed}: n{} has not recovered", machine.id);
                 self.checks.contents(machine);
+                self.checks.board(machine);
+                self.check_promises(&process.copy);
                 (machine.id, &process.copy.state)
             })
             .collect();

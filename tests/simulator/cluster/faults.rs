@@ -46,6 +46,8 @@ pub struct Faults {
     pub err: f64,
     /// Somebody sets the wall clock, as far off as an hour.
     pub wall: f64,
+    /// Everything stands still at once, for minutes or months.
+    pub leap: f64,
     /// How long a state takes from one machine to another.
     pub transfer_us: u64,
     /// Entries that are kept below a checkpoint at most.
@@ -73,6 +75,7 @@ impl Faults {
             rot: 0.0,
             err: 0.0,
             wall: 0.0,
+            leap: 0.0,
             transfer_us: 20_000,
             keep: 100,
         }
@@ -106,6 +109,7 @@ impl Faults {
             rot: on(0.01),
             err: on(0.01),
             wall: on(0.01),
+            leap: on(0.01),
             transfer_us: 20_000 + on(1_000_000.0) as u64,
             keep: on(100.0) as u64,
         }
@@ -136,6 +140,9 @@ impl Cluster {
         self.set_walls(&ids);
         self.checkpoint_some();
         self.cut_links(&ids);
+        if self.rng.random_bool(self.faults.leap) {
+            self.leap();
+        }
         if self.rng.random_bool(self.faults.transfer) {
             let request = AdminRequest::Transfer(Some(self.one_of(&ids)));
             self.administer(request);
@@ -143,6 +150,20 @@ impl Cluster {
         if self.rng.random_bool(self.faults.replace) && self.next_joiner <= MEMBERS_MAX {
             self.replace_one();
         }
+    }
+
+    /// The whole world stands still, and nobody in it notices but by the clocks: what lasts for hours
+    /// and months comes to its end within a run.
+    pub fn leap(&mut self) {
+        const MINUTE_US: u64 = 60_000_000;
+        let minutes = match self.rng.random_range(0..10) {
+            0..=3 => 1..20,
+            4..=5 => 330..400,
+            6..=7 => 1_400..3_000,
+            8 => 28 * 1_440..32 * 1_440,
+            _ => 100 * 1_440..300 * 1_440,
+        };
+        self.stood_still += self.rng.random_range(minutes) * MINUTE_US;
     }
 
     fn restart_those_due(&mut self) {
@@ -187,9 +208,7 @@ impl Cluster {
                     machine.hangs = machine.hangs.max(machine.full); // not even the reserve is left
                 }
             }
-            // Two at once, of three, could wait for each other for ever.
-            let another = self.machines.values().any(|machine| machine.disk.recovering);
-            if !another && self.rng.random_bool(self.faults.forget) {
+            if self.rng.random_bool(self.faults.forget) && self.may_wound(*id) {
                 self.crash(*id);
                 let disk = &mut self.machines.get_mut(id).unwrap().disk;
                 disk.lose_tail(self.rng.random_range(1..30));
@@ -197,11 +216,20 @@ impl Cluster {
         }
     }
 
+    /// Whether this machine may lose something that was durable, in its log or in its state. The last
+    /// entries may be in the log of one and, the log below being purged, in the state of another, and
+    /// nowhere else: so of both kinds together there are never more than a minority has machines.
+    fn may_wound(&self, id: NodeId) -> bool {
+        let wounded = |machine: &&Machine| machine.disk.recovering || machine.is_harmed();
+        let others = self.machines.values().filter(|machine| machine.id != id);
+        others.filter(wounded).count() < (self.size - 1) / 2
+    }
+
     fn harm_states(&mut self, ids: &[NodeId]) {
         let victim = self.one_of(ids);
         let rot = self.rng.random_bool(self.faults.rot);
         let err = self.rng.random_bool(self.faults.err);
-        if (!rot && !err) || self.machines.values().any(Machine::is_harmed) {
+        if (!rot && !err) || !self.may_wound(victim) {
             return;
         }
         self.wake(victim, |process, now| {

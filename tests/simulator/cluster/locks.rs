@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use bowline::raft::{Micros, NodeId};
 use bowline::replica::Request;
 use bowline::state::kv::{KvReply, Op, SessionId, Why};
-use bowline::state::{Command, Reply};
+use bowline::state::{Command, Reply, VERSION_KV};
 use bytes::Bytes;
 use rand::RngExt;
 
@@ -79,7 +79,7 @@ impl Cluster {
     /// What a client of locks asks of this node, if one of them has time.
     pub(super) fn ask_for_locks(&mut self, id: NodeId) -> Option<(Request, Question)> {
         let client = self.rng.random_range(0..CLIENTS);
-        if self.locks.busy[client] || !self.takes_store_commands(id) {
+        if self.locks.busy[client] || !self.takes_commands_of(id, VERSION_KV) {
             return None;
         }
         let command = self.next_errand(client)?;

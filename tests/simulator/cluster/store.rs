@@ -27,7 +27,7 @@ pub struct StoreClients {
 impl Cluster {
     /// What a client of the store asks of this node.
     pub(super) fn ask_store(&mut self, id: NodeId) -> Option<(Request, Question)> {
-        if !self.takes_store_commands(id) {
+        if !self.takes_commands_of(id, bowline::state::VERSION_KV) {
             return None;
         }
         if self.rng.random_bool(0.3) {
@@ -53,12 +53,10 @@ impl Cluster {
         Some((Request::Write(encoded), question))
     }
 
-    /// Whether the rules in force where this node stands know the store's commands.
-    pub(super) fn takes_store_commands(&self, id: NodeId) -> bool {
+    /// Whether the rules in force where this node stands know commands of this version.
+    pub(super) fn takes_commands_of(&self, id: NodeId, version: u32) -> bool {
         let process = self.machines[&id].process.as_ref();
-        process.is_some_and(|process| {
-            process.copy.state.summary().cluster_version >= bowline::state::VERSION_KV
-        })
+        process.is_some_and(|process| process.copy.state.summary().cluster_version >= version)
     }
 
     fn think_of_a_command(&mut self) -> Command {
@@ -152,7 +150,7 @@ impl Cluster {
 }
 
 /// The process of a machine whose state is served.
-fn trusted(machine: &mut Machine) -> Option<&mut Process> {
+pub(super) fn trusted(machine: &mut Machine) -> Option<&mut Process> {
     let lost = machine.disk.lost.is_some();
     machine.process.as_mut().filter(|process| !lost && !process.copy.odd)
 }

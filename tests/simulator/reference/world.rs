@@ -9,14 +9,7 @@ use bowline::state::kv::{
 };
 use bytes::Bytes;
 
-/// When an entry was made.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// By the cluster's clock, as its leader stamped it.
-    pub clock_ms: u64,
-    /// Really.
-    pub born: Micros,
-}
+use super::Moment;
 
 /// Something that ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +43,8 @@ pub struct World {
     /// How many commands changed anything, links included.
     pub revision: u64,
     pub version: u32,
+    /// How many links were made that are no posts.
+    pub links: u64,
     pub keys: BTreeMap<Bytes, Entry>,
     /// The revision at which a key that is gone went.
     pub graves: BTreeMap<Bytes, u64>,
@@ -98,7 +93,9 @@ impl World {
 
     pub fn open(&mut self, at: Moment, new: NewSession) -> Reply {
         let id = new.id;
-        assert!(!self.sessions.contains_key(&id), "ids are drawn once");
+        if let Some(session) = self.sessions.get(&id) {
+            return Reply::SessionOpened { id, revision: session.create };
+        }
         self.begin();
         self.sessions_last = self.revision;
         let expires_ms = new.ttl_ms.map(|ttl| self.live(at, Mortal::Session(id), ttl));
@@ -157,15 +154,9 @@ impl World {
         next.map(|(mortal, life)| (mortal.clone(), *life))
     }
 
-    /// The longest for which anything has stayed after its time, in ms of the cluster's clock.
-    pub fn overdue_ms(&self, clock_ms: u64) -> u64 {
-        let times = self.lives.values().map(|life| clock_ms.saturating_sub(life.until_ms));
-        times.max().unwrap_or(0)
-    }
-
-    /// When the next thing ends, by the cluster's clock.
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.lives.values().map(|life| life.until_ms).min()
+    /// The times at which something ends, by the cluster's clock.
+    pub fn ends(&self) -> impl Iterator<Item = u64> {
+        self.lives.values().map(|life| life.until_ms)
     }
 
     /// The index that a reader is told.

@@ -83,7 +83,7 @@ impl Talk<'_> {
             } @else if self.around.remove == Some(id) && self.is_removable(comment) {
                 (self.removal(id))
             } @else if open {
-                p.byline {
+                p.comment-tools {
                     a href=(self.here(Some("reply"), id)) rel="nofollow" { "Reply" } " "
                     @if self.is_removable(comment) {
                         a href=(self.here(Some("remove"), id)) rel="nofollow" { "Remove" }

@@ -193,7 +193,7 @@ impl Shown<'_> {
         let own = visitor.is(post.user) && post.standing == Standing::Shown;
         html! {
             @if own && self.now.is_fresh(post.clock_ms) {
-                p.byline {
+                p.own-tools {
                     a href={ "/b/edit/" (post.key) } { "Edit title" } " "
                     a href={ "/b/delete/" (post.key) } { "Delete" }
                 }

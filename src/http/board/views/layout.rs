@@ -113,7 +113,7 @@ fn back(visitor: &Visitor) -> String {
 }
 
 fn is_here(visitor: &Visitor, path: &str) -> bool {
-    let here = visitor.here.split('?').next().unwrap_or_default();
+    let here = &visitor.path;
     here == path || (path.starts_with("/b/top/") && here.starts_with("/b/top/"))
 }
 
