@@ -2,11 +2,13 @@
 //! not, take no forms but their own, and are pages even when something is wrong.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "board_support/api.rs"]
+mod board_api;
 mod board_support;
 #[macro_use]
 mod http_support;
 
-use board_support::{Browser, Form, Page, Site, html};
+use board_support::{Browser, Form, Page, html};
 use bowline::error::{Failure, Reason};
 use bowline::http::Options;
 use bowline::http::front::Patience;
@@ -28,16 +30,6 @@ both_fronts! {
     behind_tls_cookies_stay_there,
     the_front_page_is_small,
     a_log_in_that_is_used_is_kept_longer,
-}
-
-impl Site for Api {
-    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
-        let lines: String =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = self.ask_with(method, target, &lines, body);
-        let target = target.to_owned();
-        Page { target, status: answer.status, headers: answer.headers, body: answer.body }
-    }
 }
 
 /// A page for a browser with these cookies.

@@ -2,61 +2,18 @@
 //! feed, and nothing that was typed is lost when it will not do.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "board_support/api.rs"]
+mod board_api;
 mod board_support;
 #[macro_use]
 mod http_support;
 
+use board_api::appoint;
 use board_support::{Browser, Form, PASSWORD, Page, Site, html, key_in};
 use bowline::error::{Failure, Reason};
 use bowline::http::front::Patience;
 use bowline::state::VERSION_KV;
 use http_support::{Api, Front, Mood, Node};
-
-impl Site for Api {
-    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
-        let lines: String =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = self.ask_with(method, target, &lines, body);
-        assert!(answer.header("X-Bowline-Index").is_some(), "{answer:?}");
-        let page = Page {
-            target: target.to_owned(),
-            status: answer.status,
-            headers: answer.headers,
-            body: answer.body,
-        };
-        looks_right(&page, method);
-        page
-    }
-}
-
-/// What is true of everything that the board answers.
-fn looks_right(page: &Page, method: &str) {
-    let kind = page.header("Content-Type").unwrap_or_default();
-    if !kind.starts_with("text/html") || method == "HEAD" {
-        return;
-    }
-    assert_eq!(kind, "text/html; charset=utf-8");
-    html::sound(&page.body);
-    for (name, value) in [
-        ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "same-origin"),
-        ("Cache-Control", "private, no-cache"),
-    ] {
-        assert_eq!(page.header(name), Some(value), "{page:?}");
-    }
-    let policy = page.header("Content-Security-Policy").unwrap_or_default();
-    for part in [
-        "default-src 'none'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    ] {
-        assert!(policy.split("; ").any(|it| it == part), "no {part}: {policy}");
-    }
-    assert!(!policy.contains("unsafe"), "{policy}");
-}
 
 /// A browser at an address of its own, as far as limits are concerned.
 fn browser_at(address: &str) -> Browser {
@@ -172,7 +129,7 @@ fn moderate(
     text: &str,
     shapes: &mut Vec<(String, Vec<String>)>,
 ) {
-    make_moderator(api, "ann");
+    appoint(&api.node, "ann", true);
     let form = ann.open(api, &format!("/b/p/{key}")).form(&format!("/b/hide/{key}"));
     let page = ann.submit(api, &form.with("reason", text).press("Hide"));
     assert_eq!(page.status, 303, "{page:?}");
@@ -192,13 +149,6 @@ fn moderate(
     assert_eq!(gone.status, 410, "{gone:?}");
     assert!(!gone.text().contains(text), "what is hidden is not shown: {gone:?}");
     assert_eq!(api.get(&format!("/{key}")).status, 410, "nor followed");
-}
-
-/// An operator's deed, behind the back of HTTP.
-fn make_moderator(api: &Api, name: &str) {
-    use bowline::state::{Command, Reply, board};
-    let act = board::Act::Appoint { by: None, name: name.to_owned(), moderator: true };
-    assert_eq!(api.node.command(&Command::Board(act)), Reply::Board(board::Told::Done));
 }
 
 #[test]

@@ -1,50 +1,22 @@
 //! What moderators do from the pages of others, and the log that tells everybody.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "board_support/api.rs"]
+mod board_api;
 mod board_support;
 #[macro_use]
 mod http_support;
 
-use board_support::{Browser, Form, PASSWORD, Page, Site, html};
-use bowline::state::board::{Act, Told};
-use bowline::state::{Command, Reply};
+use board_api::appoint;
+use board_support::{Browser, Form, PASSWORD, Page, html, says};
 use http_support::{Api, Front};
 
 both_fronts!(moderators_act_from_the_pages_of_others);
-
-impl Site for Api {
-    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
-        let lines: String =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = self.ask_with(method, target, &lines, body);
-        let (status, headers, body) = (answer.status, answer.headers, answer.body);
-        if body.starts_with("<!DOCTYPE") {
-            html::sound(&body);
-        }
-        Page { target: target.to_owned(), status, headers, body }
-    }
-}
 
 fn user(api: &Api, name: &str) -> Browser {
     let mut browser = Browser::default();
     browser.sign_up(api, name);
     browser
-}
-
-/// An operator makes somebody a moderator, or takes that back.
-fn appoint(api: &Api, name: &str, moderator: bool) {
-    let act = Act::Appoint { by: None, name: name.to_owned(), moderator };
-    assert_eq!(api.node.command(&Command::Board(act)), Reply::Board(Told::Done));
-}
-
-/// What a reader sees, with single blanks.
-fn words(page: &Page) -> String {
-    page.text().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn says(page: &Page, status: u16, text: &str) {
-    assert_eq!(page.status, status, "{page:?}");
-    assert!(words(page).contains(text), "not {text:?}: {page:?}");
 }
 
 fn deed(page: &Page, action: &str, says: &str) -> Form {
@@ -62,7 +34,7 @@ fn moderators_act_from_the_pages_of_others(front: Front) {
     for page in [post.as_str(), "/b/u/ann", "/b/u/eve"] {
         assert!(!has_tools(&moderator.open(&api, page)), "nobody is a moderator yet");
     }
-    appoint(&api, "eve", true);
+    appoint(&api.node, "eve", true);
     let form = deed(&moderator.open(&api, &post), &hide, "Hide");
     let disable = deed(&moderator.open(&api, "/b/u/ann"), "/b/disable/ann", "Disable");
     let promote = deed(&moderator.open(&api, "/b/u/ann"), "/b/appoint/ann", "Make moderator");
@@ -132,7 +104,7 @@ fn the_log_tells_it_all(api: &Api, key: &str) {
     let page = anybody.open(api, "/b/log");
     let hid = format!("eve hid the post {key}");
     for line in ["An operator made eve a moderator", "eve disabled ann", &hid, "<spam> & more"] {
-        assert!(words(&page).contains(line), "{line}: {}", words(&page));
+        assert!(page.words().contains(line), "{line}: {}", page.words());
     }
     assert!(!page.text().contains("A <title>"), "what was hidden is not told again");
     let rss = html::text(&anybody.open(api, "/b/log.rss").body);
@@ -146,7 +118,7 @@ fn the_log_comes_a_page_at_a_time() {
     let api = Api::start(Front::Mio);
     user(&api, "ann");
     for number in 0..35 {
-        appoint(&api, "ann", number % 2 == 0);
+        appoint(&api.node, "ann", number % 2 == 0);
     }
     let mut anybody = Browser::default();
     let (mut target, mut ids) = ("/b/log.json".to_owned(), Vec::new());

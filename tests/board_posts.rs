@@ -1,33 +1,18 @@
 //! Lists, posts, likes and comments, as people and programs see them over HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "board_support/api.rs"]
+mod board_api;
 mod board_support;
 #[macro_use]
 mod http_support;
 
+use board_api::act;
 use board_support::html::{self, Token};
-use board_support::{Browser, Form, Page, Site, key_in};
+use board_support::{Browser, Form, key_in};
+use bowline::state::Command;
 use bowline::state::board::{self, Act, Told};
-use bowline::state::{Command, Reply};
 use http_support::{Api, Front};
-
-impl Site for Api {
-    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
-        let lines: String =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = self.ask_with(method, target, &lines, body);
-        let page = Page {
-            target: target.to_owned(),
-            status: answer.status,
-            headers: answer.headers,
-            body: answer.body,
-        };
-        if page.header("Content-Type").is_some_and(|it| it.starts_with("text/html")) {
-            html::sound(&page.body);
-        }
-        page
-    }
-}
 
 both_fronts!(
     a_post_is_in_every_list_that_it_belongs_to,
@@ -48,19 +33,13 @@ fn user(api: &Api, name: &str) -> Browser {
     browser
 }
 
-fn act(api: &Api, act: Act) -> Told {
-    match api.node.command(&Command::Board(act)) {
-        Reply::Board(told) => told,
-        reply => panic!("no answer to an act: {reply:?}"),
-    }
-}
-
 /// A log-in behind the back of HTTP, for those who do more than people do.
 fn crowd(api: &Api, name: &str) -> board::LoginId {
     let mut login = [7; 32];
     login[..name.len()].copy_from_slice(name.as_bytes());
     let password = "$argon2id$".to_owned();
-    let told = act(api, Act::SignUp { name: name.to_owned(), password, login });
+    let told =
+        act(&api.node, Act::SignUp { name: name.to_owned(), password, login, replaces: None });
     assert!(matches!(told, Told::SignedUp(_)), "{told:?}");
     login
 }
@@ -72,7 +51,7 @@ fn posts(api: &Api, count: u64, title: &str) -> Vec<String> {
         api.node.pass(301_000);
         let url = format!("https://news.example.com/articles/2026/{number}");
         let told = act(
-            api,
+            &api.node,
             Act::Post {
                 login,
                 title: format!("{title} {number}"),
@@ -451,7 +430,7 @@ fn moderators_take_comments_and_posts_away_and_say_why() {
     let api = Api::start(Front::Mio);
     let (mut ann, mut mod_) = (user(&api, "ann"), user(&api, "mod"));
     let appoint = Act::Appoint { by: None, name: "mod".to_owned(), moderator: true };
-    assert_eq!(act(&api, appoint), Told::Done);
+    assert_eq!(act(&api.node, appoint), Told::Done);
     let key = ann.post(&api, "A post", "https://example.com/");
     let (target, say) = (format!("/b/p/{key}"), format!("/b/comment/{key}"));
     ann.fill(&api, (&target, &say), &[("text", "rude words")]);
@@ -497,7 +476,7 @@ fn long_talks_have_pages() {
     let said = |number: u64| {
         api.node.pass(31_000);
         let (post, text) = (key.clone(), format!("comment number {number}."));
-        match act(&api, Act::Comment { login, post, parent: None, text }) {
+        match act(&api.node, Act::Comment { login, post, parent: None, text }) {
             Told::Commented(id) => id,
             told => panic!("{told:?}"),
         }
@@ -537,10 +516,12 @@ fn long_talks_have_pages() {
 #[test]
 fn what_is_missing_here_is_asked_for_elsewhere_first() {
     let api = Api::start(Front::Mio);
-    let sign_up = Act::SignUp { name: "late".into(), password: "$".into(), login: [9; 32] };
+    let sign_up =
+        Act::SignUp { name: "late".into(), password: "$".into(), login: [9; 32], replaces: None };
     api.node.do_elsewhere(&Command::Board(sign_up));
     assert_eq!(Browser::default().get(&api, "/b/u/nobody").status, 404, "asked, and there is none");
-    let sign_up = Act::SignUp { name: "later".into(), password: "$".into(), login: [8; 32] };
+    let sign_up =
+        Act::SignUp { name: "later".into(), password: "$".into(), login: [8; 32], replaces: None };
     api.node.do_elsewhere(&Command::Board(sign_up));
     assert_eq!(Browser::default().get(&api, "/b/u/later").status, 200, "it was only late");
 }

@@ -1,21 +1,13 @@
 //! The times and the order that docs/board.md promises, as a visitor sees them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "board_support/api.rs"]
+mod board_api;
 mod board_support;
 mod http_support;
 
-use board_support::{Browser, PASSWORD, Page, Site};
+use board_support::{Browser, PASSWORD};
 use http_support::{Api, Front};
-
-impl Site for Api {
-    fn answer(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
-        let lines: String =
-            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = self.ask_with(method, target, &lines, body);
-        let (status, headers) = (answer.status, answer.headers);
-        Page { target: target.to_owned(), status, headers, body: answer.body }
-    }
-}
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -93,6 +85,23 @@ fn a_log_in_lasts_for_thirty_days_after_its_last_use() {
     assert_eq!(ann.name(&api), None);
     assert_eq!(ann.log_in(&api, "ann", PASSWORD).status, 303);
     assert_eq!(ann.name(&api).as_deref(), Some("ann"));
+}
+
+#[test]
+fn after_a_restore_times_go_on_where_the_backup_stood() {
+    let api = Api::start(Front::Mio);
+    api.node.begin_now();
+    api.node.restore_from_the_future(365 * DAY_MS);
+    let mut ann = user(&api, "ann");
+    let key = ann.post(&api, "A post", "https://example.com/");
+    let edit = format!("/b/edit/{key}");
+    assert!(ann.open(&api, &format!("/b/p/{key}")).body.contains(&edit));
+    api.node.pass(7 * HOUR_MS);
+    ann.press(&api, &format!("/b/p/{key}"), "Like");
+    assert!(!ann.open(&api, &format!("/b/p/{key}")).body.contains(&edit), "it is too late");
+    // One attempt of ten; the next is not a year away.
+    assert_eq!(ann.log_in(&api, "ann", "something else").status, 422);
+    assert_eq!(ann.log_in(&api, "ann", PASSWORD).status, 303);
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn an_operator_appoints_and_dismisses(front: Front) {
     let none = problem(&ask("PUT", ANN), 404);
     assert!(none["detail"].as_str().unwrap().contains("/b/signup"), "{none}");
     problem(&ask("PUT", "/api/board/moderators/%FF%00"), 404);
-    let ann = Act::SignUp { name: "Ann".into(), password: "$".into(), login: [7; 32] };
+    let ann =
+        Act::SignUp { name: "Ann".into(), password: "$".into(), login: [7; 32], replaces: None };
     api.node.command(&Command::Board(ann));
     let moderators = || {
         // Anybody may ask.

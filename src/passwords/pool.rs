@@ -94,6 +94,12 @@ impl Passwords {
         self.0.read().as_ref().map_or(0, |queue| queue.tasks.len())
     }
 
+    /// Whether as many wait as may: one more would be refused now.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.waiting() >= WAITING_MAX
+    }
+
     /// Takes no more jobs, and lets the threads end once each has done the one that it is at. What still
     /// waits is answered undone. Never blocks.
     pub fn stop(&self) {
@@ -202,6 +208,7 @@ mod tests {
     fn a_full_queue_refuses_and_loses_nothing() {
         let held = held();
         held.fill();
+        assert!(held.pool.is_full());
         assert!(!held.hash(1000) && !held.hash(1001));
         assert_eq!(held.metrics.password_refused.get(), 2);
         assert_eq!(held.pool.waiting(), WAITING_MAX);
@@ -209,7 +216,7 @@ mod tests {
             let (answered, done) = held.answers.recv().unwrap();
             assert!(answered == id && is_hash(done), "{id}");
         }
-        assert_eq!(held.pool.waiting(), 0);
+        assert!(held.pool.waiting() == 0 && !held.pool.is_full());
         assert!(held.hash(1002), "there is room again");
     }
 

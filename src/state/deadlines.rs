@@ -19,7 +19,7 @@ use super::board::LoginId;
 use super::kv::SessionId;
 use super::ledger::Ledger;
 use super::scan::{end_of, scan_range};
-use super::{row_key, table};
+use super::{At, State, row_key, table};
 use crate::ids::Id128;
 use crate::storage::{Rows, StoreError, Table};
 
@@ -76,15 +76,32 @@ pub(super) fn shift(
     }
 }
 
-/// The first things that are due. Rows before `earliest_ms` are not there, but the store may have to
-/// step over what they were.
-pub(super) fn due(
-    rows: &impl Rows,
-    earliest_ms: u64,
-    now_ms: u64,
-) -> Result<Vec<(u64, Mortal)>, StoreError> {
+impl<T: Table> State<T> {
+    /// Ends what is due, and tells how many things; the time in `at` is the state's clock.
+    pub(super) fn expire(&mut self, at: At) -> Result<u64, StoreError> {
+        let due = due(&self.table, &self.first_deadline(), at.clock_ms)?;
+        let of_keys = self.keep(at.clock_ms, |it| it.end_due(&due))?;
+        let of_board = self.serve(at, |it| it.end_due(&due))?;
+        if let Some((last_ms, what)) = due.last().filter(|_| at.clock_ms < u64::MAX) {
+            self.passed = row(*last_ms, what);
+        }
+        self.meta.kv.earliest_ms = first(&self.table, &self.first_deadline())?;
+        Ok(of_keys + of_board)
+    }
+
+    /// No deadline stands before this row key. When many things end at one time, one entry after the
+    /// other goes on where the last one stopped: else each would step over all that those before it
+    /// have ended.
+    fn first_deadline(&self) -> Vec<u8> {
+        let earliest = row_key(table::DEADLINES, &self.meta.kv.earliest_ms.to_be_bytes());
+        earliest.max(self.passed.clone())
+    }
+}
+
+/// The first things that are due, of those from this row key on.
+fn due(rows: &impl Rows, from: &[u8], now_ms: u64) -> Result<Vec<(u64, Mortal)>, StoreError> {
     let mut due = Vec::new();
-    scan(rows, earliest_ms, &mut |at_ms, what| {
+    scan(rows, from, &mut |at_ms, what| {
         let go_on = at_ms <= now_ms && due.len() < ENDINGS_MAX;
         if go_on {
             due.push((at_ms, what));
@@ -99,10 +116,10 @@ pub(super) fn stands(rows: &impl Rows, at_ms: u64, what: &Mortal) -> Result<bool
     Ok(rows.get(&row(at_ms, what))?.is_some())
 }
 
-/// When the first thing ends, of those that end at `earliest_ms` or later; `u64::MAX` when nothing does.
-pub(super) fn first(rows: &impl Rows, earliest_ms: u64) -> Result<u64, StoreError> {
+/// When the first thing ends, of those from this row key on; `u64::MAX` when nothing does.
+fn first(rows: &impl Rows, from: &[u8]) -> Result<u64, StoreError> {
     let mut first = u64::MAX;
-    scan(rows, earliest_ms, &mut |at_ms, _| {
+    scan(rows, from, &mut |at_ms, _| {
         first = at_ms;
         false
     })?;
@@ -111,12 +128,11 @@ pub(super) fn first(rows: &impl Rows, earliest_ms: u64) -> Result<u64, StoreErro
 
 fn scan(
     rows: &impl Rows,
-    earliest_ms: u64,
+    from: &[u8],
     visit: &mut dyn FnMut(u64, Mortal) -> bool,
 ) -> Result<(), StoreError> {
-    let from = row_key(table::DEADLINES, &earliest_ms.to_be_bytes());
     let to = end_of(&row_key(table::DEADLINES, &[]));
-    scan_range(rows, &from, &to, &mut |row, _| {
+    scan_range(rows, from, &to, &mut |row, _| {
         let (at_ms, what) = decode(row)?;
         Ok(visit(at_ms, what))
     })

@@ -36,8 +36,8 @@ use super::board;
 use super::digest::Digest;
 use super::kv::Counters;
 use super::once::Queue;
-use super::table;
 use super::writes::Writes;
+use super::{VERSION, table};
 use crate::ids::{ClusterId, Id128};
 
 const MAGIC: &[u8; 8] = b"bwlstate";
@@ -269,8 +269,13 @@ impl Meta {
         if crc != crc32c::crc32c(body) {
             return Err(MetaError::Damaged("checksum of the body"));
         }
+        let unknown = |_| match summary.cluster_version {
+            0..=VERSION => MetaError::Damaged("body"),
+            // Newer rules may have put more into it.
+            version => MetaError::Version(version),
+        };
         let Body { configuration_index, configuration, writes, once, kv, board } =
-            rmp_serde::from_slice(body).map_err(|_| MetaError::Damaged("body"))?;
+            rmp_serde::from_slice(body).map_err(unknown)?;
         if writes.digest() != summary.writes_digest {
             return Err(MetaError::Damaged("digest of the writes table"));
         }
@@ -365,6 +370,22 @@ mod tests {
         let mut newer = example_meta().encode().to_vec();
         newer[8] = 2;
         assert_eq!(Meta::decode(&newer), Err(MetaError::Newer(2)));
+    }
+
+    /// What a program says that does not know what is in the body: not that it is damaged.
+    #[test]
+    fn a_body_with_more_in_it_is_of_newer_rules() {
+        let with_more = |cluster_version| {
+            let meta = example_meta();
+            let summary = Summary { cluster_version, ..meta.summary };
+            let body = (0, Bytes::new(), meta.writes, meta.once, meta.kv, meta.board, 7);
+            let body = rmp_serde::to_vec(&body).unwrap();
+            let (len, crc) = (body.len() as u32, crc32c::crc32c(&body));
+            let bytes = [&summary.encode()[..], &len.to_le_bytes(), &crc.to_le_bytes(), &body];
+            Meta::decode(&bytes.concat()).unwrap_err()
+        };
+        assert_eq!(with_more(VERSION + 1), MetaError::Version(VERSION + 1));
+        assert_eq!(with_more(VERSION), MetaError::Damaged("body"));
     }
 
     proptest! {

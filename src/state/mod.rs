@@ -117,6 +117,9 @@ pub struct State<T> {
     meta: Meta,
     changes: Changes,
     restoring: Restoring,
+    /// No deadline stands here or before: every new one is behind the state's clock, and this is not.
+    /// Nothing but work hangs on it, so that nodes need not agree on it.
+    passed: Vec<u8>,
 }
 
 impl<T: Table> State<T> {
@@ -147,7 +150,8 @@ impl<T: Table> State<T> {
     }
 
     fn over(table: T, meta: Meta) -> Self {
-        Self { table, meta, changes: Changes::default(), restoring: Restoring::No }
+        let (changes, restoring, passed) = (Changes::default(), Restoring::No, Vec::new());
+        Self { table, meta, changes, restoring, passed }
     }
 
     /// Applies a command, unless the write is known already, and tells what it says.
@@ -401,16 +405,6 @@ impl<T: Table> State<T> {
         let done = act(&mut clerk)?;
         summary.revision = clerk.finish();
         Ok(done)
-    }
-
-    /// Ends what is due, and tells how many things; the time in `at` is the state's clock.
-    fn expire(&mut self, at: At) -> Result<u64, StoreError> {
-        let due = deadlines::due(&self.table, self.meta.kv.earliest_ms, at.clock_ms)?;
-        let of_keys = self.keep(at.clock_ms, |it| it.end_due(&due))?;
-        let of_board = self.serve(at, |it| it.end_due(&due))?;
-        let earliest_ms = self.meta.kv.earliest_ms;
-        self.meta.kv.earliest_ms = deadlines::first(&self.table, earliest_ms)?;
-        Ok(of_keys + of_board)
     }
 
     fn create_link(&mut self, at: At, url: &Bytes) -> Result<Reply, StoreError> {

@@ -109,6 +109,7 @@ impl<T: Table> State<T> {
             ..own
         };
         self.changes = Changes::All;
+        self.passed = Vec::new();
         self.restoring = Restoring::No;
         std::mem::replace(&mut self.table, table)
     }

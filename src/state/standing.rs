@@ -55,6 +55,12 @@ impl Standing {
         Self { summary, once, kv, board: board::Counters::default() }
     }
 
+    /// The state's clock in ms, by which all that lasts is kept; it is not the cluster's after a restore.
+    #[must_use]
+    pub fn clock_ms(&self) -> u64 {
+        self.kv.now(self.summary.clock_ms)
+    }
+
     /// The bytes of a standing, which begin with those of its summary.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -121,6 +127,13 @@ mod tests {
         for len in (0..bytes.len()).filter(|len| *len != Summary::LEN) {
             Standing::decode(&bytes[..len]).unwrap_err();
         }
+    }
+
+    #[test]
+    fn the_states_clock_is_not_the_clusters() {
+        let standing = example();
+        assert_eq!(standing.clock_ms(), standing.summary.clock_ms - 9);
+        assert_eq!(Standing::bare(standing.summary).clock_ms(), standing.summary.clock_ms);
     }
 
     #[test]

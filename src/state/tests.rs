@@ -8,6 +8,7 @@ use super::*;
 use crate::ids::Id128;
 use crate::storage::MemoryStore;
 
+pub(super) mod counting;
 mod formats;
 
 const CLUSTER: ClusterId = Id128([7; 16]);
@@ -391,6 +392,21 @@ fn nothing_ever_has_the_revision_that_readers_of_an_empty_store_are_told() {
     let before = state.summary().revision;
     state.apply_command(at(8), id(0, 0, 0), &raise).unwrap();
     assert!(before >= 1 && state.summary().revision == before);
+}
+
+#[test]
+fn until_all_members_know_the_board_no_number_is_one_of_its() {
+    let mut state = State::new(MemoryStore::default(), ClusterId::default());
+    let raise = |version| Command::RaiseVersion { version }.encode();
+    let entries = [raise(VERSION_KV), register(1, 1), Command::Expire.encode()];
+    for (entry, index) in entries.iter().zip(1..) {
+        state.apply_command(at(index), id(0, 0, 0), entry).unwrap();
+        assert_eq!(state.meta().board, board::Counters::default());
+    }
+    state.apply_command(at(4), id(0, 0, 0), &raise(VERSION_BOARD)).unwrap();
+    assert_eq!(state.meta().board.wall_ms, at(4).wall_ms, "from the very entry on");
+    state.apply_noop(At { wall_ms: 5, ..at(5) });
+    assert_eq!(state.meta().board.wall_ms, 5, "it is what the leader takes it to be");
 }
 
 /// A member that runs an older program can be sent the state until there are keys or a board in it, which

@@ -37,6 +37,11 @@ impl Page {
         html::text(&self.body)
     }
 
+    /// The same, with single blanks.
+    pub fn words(&self) -> String {
+        self.text().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -86,6 +91,12 @@ impl Page {
         };
         tokens.filter_map(key).collect()
     }
+}
+
+/// A page with this status on which this can be read.
+pub fn says(page: &Page, status: u16, text: &str) {
+    assert_eq!(page.status, status, "{page:?}");
+    assert!(page.words().contains(text), "not {text:?}: {page:?}");
 }
 
 /// One person's browser. As browsers do, it has one set of cookies for all ports of a machine.

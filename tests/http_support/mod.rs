@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use bowline::error::{Failure, Reason};
 use bowline::http::front::{FrontHandle, Patience, mio, tiny};
 use bowline::http::{Options, Route, Service};
-use bowline::ids::{ClusterId, WriteId};
+use bowline::ids::{ClusterId, Id128, WriteId};
 use bowline::membership::{Roster, RosterEntry, RosterStatus};
 use bowline::metrics::Metrics;
 use bowline::node::{
     Ask, Client, Completion, Completions, MemberStatus, Outcome, Phase, Request, Status,
 };
-use bowline::state::{At, Command, Standing, State, VERSION};
+use bowline::state::{At, Command, Meta, Restore, Standing, State, VERSION};
 use bowline::storage::Store;
 use bowline::watch::Watches;
 use bytes::Bytes;
@@ -78,6 +78,8 @@ struct Mind {
     seq: u64,
     /// Time that has passed without anything being written.
     passed_ms: u64,
+    /// The wall clock when the cluster began, in ms since 1970.
+    first_wall_ms: u64,
 }
 
 impl Node {
@@ -146,6 +148,7 @@ impl Node {
             log: Vec::new(),
             seq: 0,
             passed_ms: 0,
+            first_wall_ms: FIRST_WALL_MS,
         };
         let mind = Arc::new(Mutex::new(mind));
         let service = Service::new(client, options);
@@ -224,6 +227,19 @@ impl Node {
     /// Lets so much time pass, and what is due end.
     pub fn pass(&self, ms: u64) {
         self.mind.lock().pass(ms);
+    }
+
+    /// Has the entries from now on be of now by the wall clock, and not of some years ago.
+    pub fn begin_now(&self) {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970");
+        let now_ms = u64::try_from(now.as_millis()).expect("the year is sensible");
+        // An hour ahead, so that this machine's own clock says nothing more.
+        self.mind.lock().first_wall_ms = now_ms + 3_600_000;
+    }
+
+    /// Restores a backup of all that is there, as if its cluster's clock had been so far ahead.
+    pub fn restore_from_the_future(&self, ahead_ms: u64) {
+        self.mind.lock().restore_from_the_future(ahead_ms);
     }
 
     /// The state's standing.
@@ -331,6 +347,26 @@ impl Mind {
         }
     }
 
+    fn restore_from_the_future(&mut self, ahead_ms: u64) {
+        let mut standing = Standing::of(self.state.meta());
+        standing.summary.clock_ms += ahead_ms;
+        let backup = Meta::of_backup(standing);
+        let restore = Restore {
+            file: Id128([1; 16]),
+            sha256: [1; 32],
+            not_after_ms: u64::MAX,
+            revision: backup.summary.revision,
+            clock_ms: backup.state_clock_ms(),
+        };
+        self.apply(&Command::Restore(restore).encode());
+        self.state.take_restore().expect("one was just applied");
+        let rows = self.state.replace_rows(Store::in_memory().0, &backup);
+        *self.state.table_mut() = rows;
+        // Whatever comes next is published with what the restore made of all numbers.
+        self.pass(0);
+        self.raise_version(VERSION);
+    }
+
     fn next_clock_ms(&self) -> u64 {
         (self.state.summary().applied + 1) * 10 + self.passed_ms
     }
@@ -348,7 +384,7 @@ impl Mind {
     fn step(&mut self, write: WriteId, command: &[u8]) -> bowline::state::Reply {
         let index = self.state.summary().applied + 1;
         let clock_ms = self.next_clock_ms();
-        let at = At { index, term: 3, clock_ms, wall_ms: FIRST_WALL_MS + clock_ms };
+        let at = At { index, term: 3, clock_ms, wall_ms: self.first_wall_ms + clock_ms };
         let reply = self.state.apply_command(at, write, command).unwrap();
         let meta = self.state.standing_bytes();
         self.state.table_mut().publish(index, meta);

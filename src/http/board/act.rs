@@ -140,8 +140,21 @@ pub(in crate::http) fn send(
                    nothing was done.";
         return sent.failed(service, Trouble::new(503, why));
     }
+    if sent.visitor.is_logged_out() && act.login().is_some() {
+        return sent.logged_out(service);
+    }
     let ask = Ask::Write(Command::Board(act).encode());
     Step::ask(ask, service.options.request_timeout, Box::new(sent))
+}
+
+/// Answers an act that is not even sent, because this node knows what would become of it.
+pub(super) fn fail(
+    service: &Service,
+    visitor: Visitor,
+    trouble: Trouble,
+    after: Box<dyn After>,
+) -> Step {
+    Sent { visitor, after }.failed(service, trouble)
 }
 
 #[derive(Debug)]
@@ -151,6 +164,12 @@ struct Sent {
 }
 
 impl Sent {
+    fn logged_out(self, service: &Service) -> Step {
+        let Self { visitor, after } = self;
+        let step = after.told(service, &visitor, Told::Refused(Refusal::LoggedOut));
+        step.unwrap_or_else(|error| message::unreadable(&visitor, &error).into())
+    }
+
     fn failed(self, service: &Service, trouble: Trouble) -> Step {
         let Self { visitor, after } = self;
         let retry_after_s = trouble.retry_after_s();
@@ -176,8 +195,7 @@ impl Continue for Sent {
         if let Told::Refused(refusal @ Refusal::TooOften(_)) = told {
             return self.failed(service, refusal.into());
         }
-        let Self { mut visitor, after } = *self;
-        visitor.seen = visitor.seen.max(completion.index);
+        let Self { visitor, after } = *self;
         let done = !matches!(told, Told::Refused(_));
         match after.told(service, &visitor, told) {
             Ok(Step::Reply(response)) => {

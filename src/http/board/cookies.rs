@@ -3,6 +3,9 @@
 //! None of them is of JavaScript's business (`HttpOnly`), and none goes with a request that another
 //! site makes the browser send (`SameSite=Lax`), but for plain links. What a browser sends is anybody's
 //! invention: whatever has not the shape of what was given out is as good as nothing.
+//!
+//! Behind TLS their names begin with `__Host-`: browsers take such cookies only from this very host and
+//! over TLS, so that whoever has another name below the same domain cannot put his own in their place.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,6 +15,8 @@ use super::super::wire::Head;
 use crate::ids;
 use crate::state::board::LoginId;
 
+/// What names begin with behind TLS (RFC 6265bis, section 4.1.3.2).
+const HOST_ONLY: &str = "__Host-";
 /// The token of a log-in: 32 random bytes.
 const LOGIN: &str = "bowline_login";
 /// The index that the state must have come to before this browser is shown a page.
@@ -38,14 +43,18 @@ pub(in crate::http) struct Cookies {
 
 impl Cookies {
     /// Those of a request. Of several with one name the first one counts that makes sense.
-    pub(in crate::http) fn of(head: &Head) -> Self {
+    pub(in crate::http) fn of(head: &Head, tls: bool) -> Self {
         let mut cookies = Self::default();
         let lines = head.headers("Cookie");
         for pair in lines.flat_map(|line| line.split(|byte| *byte == b';')) {
             let Ok(pair) = str::from_utf8(pair) else { continue };
             let Some((name, value)) = pair.split_once('=') else { continue };
             let value = unquoted(value.trim());
-            match name.trim() {
+            let name = match (name.trim(), tls) {
+                (name, false) => name,
+                (name, true) => name.strip_prefix(HOST_ONLY).unwrap_or_default(),
+            };
+            match name {
                 LOGIN if cookies.login.is_none() => cookies.login = token(value, 32),
                 FORM if cookies.form.is_none() => cookies.form = token(value, 16),
                 SEEN if cookies.seen == 0 => cookies.seen = decimal(value),
@@ -100,7 +109,8 @@ pub(in crate::http) fn no_login(tls: bool) -> String {
 
 /// Whether a `Set-Cookie` is one of these two.
 pub(super) fn is_login(set_cookie: &str) -> bool {
-    set_cookie.strip_prefix(LOGIN).is_some_and(|rest| rest.starts_with('='))
+    let name = set_cookie.strip_prefix(HOST_ONLY).unwrap_or(set_cookie);
+    name.strip_prefix(LOGIN).is_some_and(|rest| rest.starts_with('='))
 }
 
 /// `Set-Cookie`: what is shown to it from now on must be the state at this index or later.
@@ -120,8 +130,8 @@ pub(super) fn form(text: &str, tls: bool) -> String {
 
 fn set(name: &str, value: &str, max_age: Option<u64>, tls: bool) -> String {
     let lasts = max_age.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
-    let secure = if tls { "; Secure" } else { "" };
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{lasts}{secure}")
+    let (host_only, secure) = if tls { (HOST_ONLY, "; Secure") } else { ("", "") };
+    format!("{host_only}{name}={value}; Path=/; HttpOnly; SameSite=Lax{lasts}{secure}")
 }
 
 #[cfg(test)]
@@ -131,6 +141,10 @@ mod tests {
     use crate::http::routes;
 
     fn of(lines: &[&[u8]]) -> Cookies {
+        parsed(lines, false)
+    }
+
+    fn parsed(lines: &[&[u8]], tls: bool) -> Cookies {
         let mut head = b"GET /b HTTP/1.1\r\nHost: test\r\n".to_vec();
         for line in lines {
             head.extend_from_slice(b"Cookie: ");
@@ -139,7 +153,7 @@ mod tests {
         }
         head.extend_from_slice(b"\r\n");
         let limits: Limits = routes::limits();
-        Cookies::of(&Head::parse(&head, &limits).unwrap())
+        Cookies::of(&Head::parse(&head, &limits).unwrap(), tls)
     }
 
     #[test]
@@ -154,6 +168,15 @@ mod tests {
         assert_eq!(cookies.seen, 77);
         assert_eq!(cookies.form, Some(form_text));
         assert_ne!(new_login().1, id);
+    }
+
+    #[test]
+    fn behind_tls_only_those_count_that_no_other_host_can_set() {
+        let (ours, theirs) = (new_form(), new_form());
+        let line = format!("bowline_form={theirs}; __Host-bowline_form={ours}; bowline_seen=7");
+        let cookies = parsed(&[line.as_bytes()], true);
+        assert_eq!((cookies.form, cookies.seen), (Some(ours), 0));
+        assert_eq!(parsed(&[line.as_bytes()], false).form, Some(theirs));
     }
 
     #[test]
@@ -194,13 +217,16 @@ mod tests {
     fn cookies_are_kept_from_scripts_and_other_sites() {
         assert_eq!(
             login("t", true),
-            "bowline_login=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000; Secure"
+            "__Host-bowline_login=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000; Secure"
         );
         assert!(
-            is_login(&login("t", true)) && is_login(&no_login(true)) && !is_login(&seen(1, true))
+            is_login(&login("t", true)) && is_login(&no_login(false)) && !is_login(&seen(1, true))
         );
         assert_eq!(no_login(false), "bowline_login=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
         assert_eq!(seen(9, false), "bowline_seen=9; Path=/; HttpOnly; SameSite=Lax; Max-Age=86400");
-        assert_eq!(form("f", true), "bowline_form=f; Path=/; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(
+            form("f", true),
+            "__Host-bowline_form=f; Path=/; HttpOnly; SameSite=Lax; Secure"
+        );
     }
 }

@@ -3,12 +3,18 @@
 //! Each form carries a token that is computed from a cookie, so that whoever cannot read this browser's
 //! cookies cannot make a form that it would send in its user's name. Nothing is stored, and any node
 //! checks the forms of any other.
+//!
+//! Somebody may be able to write cookies here that he cannot read: whoever has another name below the
+//! same domain. With a cookie and a form of his own he could log a browser in as himself. So cookies have
+//! names that others cannot write where there is TLS ([`cookies`](super::cookies)), and a form that the
+//! browser itself says comes from elsewhere is none of ours.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::super::wire::Head;
 use super::cookies::Cookies;
 
 /// The name of the field.
@@ -33,10 +39,31 @@ pub(super) fn is_genuine(cookies: &Cookies, sent: &str) -> bool {
     token(cookies).is_some_and(|token| token.as_bytes().ct_eq(sent.as_bytes()).into())
 }
 
+/// Whether the browser says that it was another site's doing (Fetch Metadata, `Sec-Fetch-Site`). Old ones
+/// say nothing, and none does without TLS.
+pub(super) fn is_foreign(head: &Head) -> bool {
+    head.headers("Sec-Fetch-Site").any(|site| site == b"cross-site" || site == b"same-site")
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::super::routes;
     use super::super::cookies;
     use super::*;
+
+    #[test]
+    fn what_another_site_sends_is_foreign() {
+        let is_foreign = |fields: &str| {
+            let text = format!("POST /b/login HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+            is_foreign(&Head::parse(text.as_bytes(), &routes::limits()).unwrap())
+        };
+        for site in ["cross-site", "same-site"] {
+            assert!(is_foreign(&format!("Sec-Fetch-Site: {site}\r\n")), "{site}");
+        }
+        for fields in ["", "Sec-Fetch-Site: same-origin\r\n", "Sec-Fetch-Site: none\r\n"] {
+            assert!(!is_foreign(fields), "{fields}");
+        }
+    }
 
     fn cookies(login: Option<&str>, form: Option<&str>) -> Cookies {
         Cookies { login: login.map(str::to_owned), form: form.map(str::to_owned), seen: 0 }

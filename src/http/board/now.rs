@@ -28,11 +28,33 @@ impl Now {
         let standing = Standing::decode(view.meta()).map_err(|error| {
             StoreError::damaged(format!("what a view was published with is damaged: {error}"))
         })?;
-        Ok(Self { clock_ms: standing.summary.clock_ms, wall_ms: standing.board.wall_ms })
+        Ok(Self { clock_ms: standing.clock_ms(), wall_ms: standing.board.wall_ms })
+    }
+
+    /// The state's clock at this time of this node's wall clock, as well as it can be guessed: entries
+    /// bring the time along, and where none come it stands still. A node whose clock is behind that of
+    /// the last entry's leader takes it to be that much earlier.
+    pub(super) fn clock_ms_at(self, wall_now_ms: u64) -> u64 {
+        self.clock_ms.saturating_add(wall_now_ms.saturating_sub(self.wall_ms))
     }
 
     /// Whether what was made then can still be edited and deleted by who made it.
     pub(super) fn is_fresh(self, clock_ms: u64) -> bool {
         self.clock_ms < clock_ms.saturating_add(EDIT_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_states_clock_goes_on_between_entries() {
+        let now = Now { clock_ms: 500, wall_ms: 1_700_000_000_000 };
+        assert_eq!(now.clock_ms_at(now.wall_ms), 500);
+        assert_eq!(now.clock_ms_at(now.wall_ms + 60_000), 60_500);
+        assert_eq!(now.clock_ms_at(now.wall_ms - 60_000), 500, "this node's clock is behind");
+        assert_eq!(now.clock_ms_at(u64::MAX), u64::MAX - now.wall_ms + 500);
+        assert_eq!(Now::default().clock_ms_at(u64::MAX), u64::MAX);
     }
 }

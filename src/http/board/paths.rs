@@ -29,9 +29,15 @@ pub(in crate::http) fn and_back(path: &str, here: &str) -> String {
     }
 }
 
+/// Bytes of the longest path that is gone back to. It stands in a page several times over.
+const LEN_MAX: usize = 8 << 10;
+
 /// Whether a path is that of a page of the board, which no browser takes for something else: visible
 /// ASCII, no step upwards, no backslash (browsers take it for a slash).
 fn is_ours(path: &str) -> bool {
+    if path.len() > LEN_MAX {
+        return false;
+    }
     let Some(rest) = path.strip_prefix(FRONT) else { return false };
     let ours = rest.is_empty() || rest.starts_with(['/', '?']);
     let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
@@ -89,6 +95,7 @@ mod tests {
             "/b/\u{e9}",
             "/b/\u{202e}",
             "/B",
+            &format!("/b/{}", "x".repeat(LEN_MAX)),
         ] {
             assert_eq!(checked(path), FRONT, "{path:?}");
         }

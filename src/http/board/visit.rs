@@ -167,7 +167,7 @@ fn answer(service: &Service, caller: Caller, what: What, freshness: Option<Fresh
 fn checked(what: What, caller: &Caller) -> What {
     match what {
         What::Form(form, submitted)
-            if !csrf::is_genuine(&caller.cookies, form.text(csrf::FIELD)) =>
+            if caller.is_foreign || !csrf::is_genuine(&caller.cookies, form.text(csrf::FIELD)) =>
         {
             What::Refused(form, submitted, Trouble::foreign_form())
         }

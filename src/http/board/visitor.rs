@@ -18,6 +18,8 @@ pub(super) struct Caller {
     path: String,
     here: String,
     next: String,
+    /// Whether its browser says that another site has sent it.
+    pub(super) is_foreign: bool,
 }
 
 impl Caller {
@@ -33,8 +35,9 @@ impl Caller {
             // A page cannot be gone back to that nobody can GET.
             _ => next.clone(),
         };
+        let (cookies, is_foreign) = (Cookies::of(head, origin.tls), csrf::is_foreign(head));
         let path = head.path().to_owned();
-        Self { cookies: Cookies::of(head), origin, path, here, next }
+        Self { cookies, origin, path, here, next, is_foreign }
     }
 
     /// The same, with the `next` that its form says.
@@ -70,7 +73,6 @@ impl Caller {
             login_cookie: self.cookies.login,
             user: None,
             csrf,
-            seen: self.cookies.seen,
             origin: self.origin,
             path: self.path,
             here: self.here,
@@ -110,8 +112,6 @@ pub(in crate::http) struct Visitor {
     pub user: Option<User>,
     /// What forms carry in the field `csrf`; see [`parts::csrf`](super::views::parts::csrf).
     pub csrf: String,
-    /// Log index that the state must have come to for this browser.
-    pub seen: u64,
     /// Where the request comes from.
     pub origin: Origin,
     /// The path that was asked for, or that the form was sent to.
@@ -135,6 +135,12 @@ impl Visitor {
     /// Whether this is a moderator.
     pub(in crate::http) fn is_moderator(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.moderator)
+    }
+
+    /// Whether nobody is logged in by this browser's claim, for certain enough not to ask the log: this
+    /// node has come to all that the browser has seen, and so to where it was given that log-in.
+    pub(super) fn is_logged_out(&self) -> bool {
+        self.claim.is_some() && self.user.is_none() && self.freshness == Freshness::Fresh
     }
 
     /// Whether this is that user.

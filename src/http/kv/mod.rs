@@ -75,7 +75,7 @@ fn standing(view: &View) -> Result<(Counters, Context), StoreError> {
         StoreError::damaged(format!("what a view was published with is damaged: {error}"))
     })?;
     let kv = standing.kv;
-    Ok((kv, Context { now_ms: kv.now(standing.summary.clock_ms), floor: kv.restored }))
+    Ok((kv, Context { now_ms: standing.clock_ms(), floor: kv.restored }))
 }
 
 /// How much a listing or a watch tells: `?keys`, `?meta`, or all.

@@ -9,7 +9,13 @@ use crate::state::deadlines::Mortal;
 use crate::storage::{StoreError, Table};
 
 impl<T: Table> Clerk<'_, T> {
-    pub(super) fn sign_up(&mut self, name: String, password: String, login: LoginId) -> Done<Told> {
+    pub(super) fn sign_up(
+        &mut self,
+        name: String,
+        password: String,
+        login: LoginId,
+        replaces: Option<LoginId>,
+    ) -> Done<Told> {
         if user_named(self.ledger.rows(), &name)?.is_some() {
             return Err(Refusal::NameTaken.into());
         }
@@ -26,11 +32,17 @@ impl<T: Table> Clerk<'_, T> {
         self.insert(&rows::name(&user.name), rows::encode_number(user.id));
         self.insert(&rows::user(user.id), rows::encode(&user));
         self.counters.users += 1;
-        self.start_login(user.id, login)?;
+        self.start_login(user.id, login, replaces)?;
         Ok(Told::SignedUp(user.id))
     }
 
-    pub(super) fn log_in(&mut self, id: UserId, password: &str, login: LoginId) -> Done<Told> {
+    pub(super) fn log_in(
+        &mut self,
+        id: UserId,
+        password: &str,
+        login: LoginId,
+        replaces: Option<LoginId>,
+    ) -> Done<Told> {
         let user = read::user(self.ledger.rows(), id)?.ok_or(Refusal::NoUser)?;
         if user.password != password {
             return Err(Refusal::PasswordChanged.into());
@@ -38,7 +50,7 @@ impl<T: Table> Clerk<'_, T> {
         if user.disabled {
             return Err(Refusal::Disabled.into());
         }
-        self.start_login(id, login)?;
+        self.start_login(id, login, replaces)?;
         self.forgive(Limit::LogInName, &rows::hash_of_name(&user.name))?;
         Ok(Told::Done)
     }
@@ -70,10 +82,18 @@ impl<T: Table> Clerk<'_, T> {
         Ok(Told::Done)
     }
 
-    /// Logs a user in. One who has many log-ins loses the oldest.
-    fn start_login(&mut self, user: UserId, id: LoginId) -> Result<(), StoreError> {
+    /// Logs a user in, in the place of another log-in if that is so. One who has many loses the oldest.
+    fn start_login(
+        &mut self,
+        user: UserId,
+        id: LoginId,
+        replaces: Option<LoginId>,
+    ) -> Result<(), StoreError> {
         // Nobody draws a token twice; should it happen, the new one counts.
         self.end_login(&id)?;
+        if let Some(older) = replaces {
+            self.end_login(&older)?;
+        }
         let mut logins = read::logins(self.ledger.rows(), user)?;
         logins.sort_unstable();
         for (_, oldest) in logins.iter().take((logins.len() + 1).saturating_sub(LOGINS_MAX)) {

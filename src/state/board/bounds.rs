@@ -25,13 +25,13 @@ impl Act {
                     Attempt::SignUp => Ok(()),
                 }
             }
-            Self::SignUp { name, password, login: _ } => {
+            Self::SignUp { name, password, login: _, replaces: _ } => {
                 if name.is_empty() || name.len() > NAME_BYTES_EVER {
                     return Err("a name's length");
                 }
                 texts(&[password])
             }
-            Self::LogIn { user: _, password, login: _ } => texts(&[password]),
+            Self::LogIn { user: _, password, login: _, replaces: _ } => texts(&[password]),
             Self::LogOut { login: _ } | Self::LogOutEverywhere { login: _ } => Ok(()),
             Self::ChangePassword { login: _, old, new } => texts(&[old, new]),
             Self::Post { login: _, title, url, normal, host } => {

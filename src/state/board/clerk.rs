@@ -93,8 +93,12 @@ impl<'a, T: Table> Clerk<'a, T> {
     fn act(&mut self, act: Act) -> Done<Told> {
         match act {
             Act::Attempt { what, address } => self.attempt(&what, &address),
-            Act::SignUp { name, password, login } => self.sign_up(name, password, login),
-            Act::LogIn { user, password, login } => self.log_in(user, &password, login),
+            Act::SignUp { name, password, login, replaces } => {
+                self.sign_up(name, password, login, replaces)
+            }
+            Act::LogIn { user, password, login, replaces } => {
+                self.log_in(user, &password, login, replaces)
+            }
             Act::LogOut { login } => self.log_out(&login),
             Act::LogOutEverywhere { login } => self.log_out_everywhere(&login),
             Act::ChangePassword { login, old, new } => self.change_password(&login, &old, new),
@@ -170,11 +174,16 @@ impl<'a, T: Table> Clerk<'a, T> {
     pub(in crate::state) fn end_due(&mut self, due: &[(u64, Mortal)]) -> Result<u64, StoreError> {
         let mut ended = 0;
         for (_, what) in due {
-            ended += u64::from(match what {
+            let was_there = match what {
                 Mortal::Login(id) => self.end_login(id)?,
                 Mortal::Limit(name) => self.end_limit(name)?,
-                Mortal::Session(_) | Mortal::Key(_) | Mortal::Delay(_) => false,
-            });
+                Mortal::Session(_) | Mortal::Key(_) | Mortal::Delay(_) => continue,
+            };
+            if !was_there {
+                // Its deadline would be due for ever.
+                return Err(rows::damaged("deadline", "what ends then is not there"));
+            }
+            ended += 1;
         }
         self.changed = false;
         Ok(ended)

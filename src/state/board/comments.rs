@@ -22,7 +22,7 @@ impl<T: Table> Clerk<'_, T> {
             Some(parent) => self.shown_comment(key, parent)?.thread,
             None => id,
         };
-        if post.comments >= COMMENTS_MAX {
+        if post.said >= COMMENTS_MAX {
             return Err(Refusal::Full.into());
         }
         self.charge(&[(Limit::Comments, &user.to_be_bytes())])?;
@@ -32,8 +32,8 @@ impl<T: Table> Clerk<'_, T> {
         self.insert(&rows::comment(key, thread, id), rows::encode(&comment));
         self.insert(&rows::thread(key, id), rows::encode_number(thread));
         self.counters.comments += 1;
-        let comments = post.comments + 1;
-        self.shelve(Some(&post), &Post { comments, ..post.clone() })?;
+        let (comments, said) = (post.comments + 1, post.said + 1);
+        self.shelve(Some(&post), &Post { comments, said, ..post.clone() })?;
         Ok(Told::Commented(id))
     }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::clerk::{Clerk, Done};
 use super::{Attempt, Refusal, Told, rows};
 use crate::state::deadlines::Mortal;
-use crate::storage::{StoreError, Table};
+use crate::storage::{Rows, StoreError, Table};
 
 /// What is limited. The number is in row keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,43 @@ impl Limit {
     }
 }
 
+/// The limits of an attempt, each with whose it is.
+fn of_attempt(what: &Attempt, address: &[u8]) -> Vec<(Limit, Vec<u8>)> {
+    match what {
+        Attempt::LogIn(name) => vec![
+            (Limit::LogInName, rows::hash_of_name(name).to_vec()),
+            (Limit::LogInAddress, address.to_vec()),
+        ],
+        Attempt::SignUp => vec![(Limit::SignUpAddress, address.to_vec())],
+    }
+}
+
+/// For how long, in ms from `now_ms` on (of the state's clock), an attempt would be refused if nobody
+/// attempted anything else; 0 when it would be allowed. To ask costs nothing, an [`Act::Attempt`](super::Act::Attempt) an entry
+/// in the log: so who knows the answer from here need not have one written.
+///
+/// # Errors
+/// When the store cannot be read or a row in it is damaged.
+pub fn attempt_wait_ms(
+    rows: &(impl Rows + ?Sized),
+    what: &Attempt,
+    address: &[u8],
+    now_ms: u64,
+) -> Result<u64, StoreError> {
+    let mut wait_ms = 0;
+    for (limit, whose) in of_attempt(what, address) {
+        let full_ms = full_ms(rows, &limit.of(&whose))?.unwrap_or(0);
+        wait_ms = wait_ms.max(limit.take(full_ms, now_ms).err().unwrap_or(0));
+    }
+    Ok(wait_ms)
+}
+
+/// When all of a limit will have come back, if any of it is used up.
+fn full_ms(rows: &(impl Rows + ?Sized), name: &[u8]) -> Result<Option<u64>, StoreError> {
+    let row = rows.get(&rows::limit(name))?;
+    row.map(|row| rows::decode_number("limit", &row)).transpose()
+}
+
 /// When the row of a limit goes of which all will have come back at this time.
 pub(super) fn row_ends_ms(full_ms: u64) -> u64 {
     const MINUTE_MS: u64 = 60_000;
@@ -68,13 +105,8 @@ pub(super) fn row_ends_ms(full_ms: u64) -> u64 {
 impl<T: Table> Clerk<'_, T> {
     /// Asks whether an attempt is allowed, and counts it if so.
     pub(super) fn attempt(&mut self, what: &Attempt, address: &[u8]) -> Done<Told> {
-        match what {
-            Attempt::LogIn(name) => {
-                let name = rows::hash_of_name(name);
-                self.charge(&[(Limit::LogInName, &name), (Limit::LogInAddress, address)])?;
-            }
-            Attempt::SignUp => self.charge(&[(Limit::SignUpAddress, address)])?,
-        }
+        let limits = of_attempt(what, address);
+        self.charge(&limits.iter().map(|(limit, whose)| (*limit, &whose[..])).collect::<Vec<_>>())?;
         Ok(Told::Done)
     }
 
@@ -83,7 +115,7 @@ impl<T: Table> Clerk<'_, T> {
         let (mut taken, mut wait_ms) = (Vec::new(), 0);
         for (limit, whose) in limits {
             let name = limit.of(whose);
-            let old_ms = self.full_ms(&name)?;
+            let old_ms = full_ms(self.ledger.rows(), &name)?;
             match limit.take(old_ms.unwrap_or(0), self.at.clock_ms) {
                 Ok(full_ms) => taken.push((name, old_ms, full_ms)),
                 Err(ms) => wait_ms = wait_ms.max(ms),
@@ -107,16 +139,10 @@ impl<T: Table> Clerk<'_, T> {
 
     /// Forgets a limit, because all of it has come back or is given back; tells whether it was there.
     pub(super) fn end_limit(&mut self, name: &[u8]) -> Result<bool, StoreError> {
-        let Some(full_ms) = self.full_ms(name)? else { return Ok(false) };
+        let Some(full_ms) = full_ms(self.ledger.rows(), name)? else { return Ok(false) };
         self.remove(&rows::limit(name), &rows::encode_number(full_ms));
         let what = Mortal::Limit(Bytes::copy_from_slice(name));
         self.move_deadline(&what, Some(row_ends_ms(full_ms)), None);
         Ok(true)
-    }
-
-    /// When all of a limit will have come back, if any of it is used up.
-    fn full_ms(&self, name: &[u8]) -> Result<Option<u64>, StoreError> {
-        let row = self.ledger.get(&rows::limit(name))?;
-        row.map(|row| rows::decode_number("limit", &row)).transpose()
     }
 }

@@ -80,11 +80,15 @@ pub fn page(
         }
     };
     let (keys, next) =
-        part(rows, &prefix, after, lines_max, &mut |row| rows::decode_text("list", row))?;
+        part(rows, &prefix, after, &so_many(lines_max), &mut |row| rows::decode_text("list", row))?;
     Ok(Page { lines: lines(rows, keys)?, next })
 }
 
-/// Comments of a post, so many of them at most.
+/// Bytes of text after which a page of comments ends, however few they are: what is asked for with a
+/// hundred bytes must not be some megabytes.
+const COMMENTS_BYTES: usize = 128 << 10;
+
+/// Comments of a post, so many of them at most; fewer when they are long.
 ///
 /// # Errors
 /// As [`page`].
@@ -98,7 +102,11 @@ pub fn comments(
         return Ok(Thread { comments: Vec::new(), next: None });
     }
     let decode = &mut |row: &[u8]| rows::decode::<Comment>(row);
-    let (comments, next) = part(rows, &rows::comments(post), after, comments_max, decode)?;
+    let full = |page: &[Comment]| {
+        let bytes: usize = page.iter().map(|comment| comment.text.len()).sum();
+        page.len() >= comments_max || bytes >= COMMENTS_BYTES
+    };
+    let (comments, next) = part(rows, &rows::comments(post), after, &full, decode)?;
     let mut names = Names::default();
     let named = comments.into_iter().map(|comment| {
         let name = names.of(rows, comment.user)?;
@@ -117,7 +125,7 @@ pub fn moderation(
     deeds_max: usize,
 ) -> Result<LogPage, StoreError> {
     let decode = &mut |row: &[u8]| rows::decode::<Moderated>(row);
-    let (deeds, next) = part(rows, &rows::deeds(), after, deeds_max, decode)?;
+    let (deeds, next) = part(rows, &rows::deeds(), after, &so_many(deeds_max), decode)?;
     let mut names = Names::default();
     let named = deeds.into_iter().map(|deed| {
         let name = deed.by.map(|user| names.of(rows, user)).transpose()?;
@@ -126,17 +134,23 @@ pub fn moderation(
     Ok(LogPage { deeds: named.collect::<Result<_, StoreError>>()?, next })
 }
 
-/// So many of the rows with this prefix that come after a cursor, and where the next ones begin.
+/// Says that a page is full when it has so many.
+fn so_many<R>(max: usize) -> impl Fn(&[R]) -> bool {
+    move |page| page.len() >= max
+}
+
+/// The rows with this prefix that come after a cursor, until the page is full, and where the next one
+/// begins.
 fn part<R>(
     rows: &(impl Rows + ?Sized),
     prefix: &[u8],
     after: Option<&Cursor>,
-    max: usize,
+    full: &dyn Fn(&[R]) -> bool,
     decode: &mut dyn FnMut(&[u8]) -> Result<R, StoreError>,
 ) -> Result<(Vec<R>, Option<Cursor>), StoreError> {
     let (mut found, mut last, mut next) = (Vec::new(), Vec::new(), None);
     scan_prefix(rows, prefix, behind(prefix, after), &mut |key, row| {
-        if found.len() == max {
+        if full(&found) {
             next = Some(Cursor(std::mem::take(&mut last)));
             return Ok(false);
         }

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use clerk::Clerk;
 pub use counters::Counters;
 pub use hot::hot_ms;
+pub use limits::attempt_wait_ms;
 pub use lists::{Cursor, Line, LogPage, Page, Thread, comments, moderation, page};
 pub use read::{comment, is_liked, login, logins_of, moderators, post, user, user_named};
 
@@ -58,7 +59,7 @@ pub const EDIT_MS: u64 = 6 * 3_600_000;
 pub const REPOST_MS: u64 = 30 * 24 * 3_600_000;
 /// How long a log-in lasts that is not used for anything but reading, in ms of the state's clock.
 pub const LOGIN_MS: u64 = 30 * 24 * 3_600_000;
-/// Comments that a post may have.
+/// Comments that may ever be made about a post: those that were taken away count, for their rows stay.
 pub const COMMENTS_MAX: u64 = 2_000;
 /// Log-ins that a user may have; another one ends the oldest.
 pub const LOGINS_MAX: usize = 50;
@@ -81,6 +82,8 @@ pub enum Act {
         password: String,
         /// The log-in.
         login: LoginId,
+        /// The log-in that the browser gives up for it, whoever's that is: its token is forgotten.
+        replaces: Option<LoginId>,
     },
     /// Logs in. The password was checked already, against `password`, which must still be the account's.
     LogIn {
@@ -90,6 +93,8 @@ pub enum Act {
         password: String,
         /// The log-in.
         login: LoginId,
+        /// As of [`Act::SignUp`].
+        replaces: Option<LoginId>,
     },
     /// Ends one log-in.
     LogOut {
@@ -201,6 +206,30 @@ pub enum Act {
         /// Whether the user is a moderator from now on.
         moderator: bool,
     },
+}
+
+impl Act {
+    /// The log-in that it is done in, without which it is refused; none when it needs none.
+    #[must_use]
+    pub fn login(&self) -> Option<&LoginId> {
+        match self {
+            Self::Attempt { .. }
+            | Self::SignUp { .. }
+            | Self::LogIn { .. }
+            | Self::LogOut { .. } => None,
+            Self::Appoint { by, .. } => by.as_ref(),
+            Self::LogOutEverywhere { login }
+            | Self::ChangePassword { login, .. }
+            | Self::Post { login, .. }
+            | Self::Retitle { login, .. }
+            | Self::Delete { login, .. }
+            | Self::Like { login, .. }
+            | Self::Comment { login, .. }
+            | Self::RemoveComment { login, .. }
+            | Self::Hide { login, .. }
+            | Self::Disable { login, .. } => Some(login),
+        }
+    }
 }
 
 /// What may be attempted only so often.
@@ -332,6 +361,8 @@ pub struct Post {
     pub likes: u64,
     /// Comments that are shown.
     pub comments: u64,
+    /// Comments that were ever made, those that were taken away too; at most [`COMMENTS_MAX`].
+    pub said: u64,
     /// Whether it is there. Of what is not, lists know nothing, and its short link is gone.
     pub standing: Standing,
 }

@@ -40,6 +40,7 @@ impl<T: Table> Clerk<'_, T> {
             edited_ms: None,
             likes: 0,
             comments: 0,
+            said: 0,
             standing: Standing::Shown,
         };
         let posted = rows::encode_timed(post.clock_ms, &post.key);

@@ -39,11 +39,9 @@ fn any_act() -> impl Strategy<Value = Act> {
             what: Attempt::LogIn(name),
             address: Bytes::copy_from_slice(&address),
         }),
-        (".{1,9}", ".{0,9}", login()).prop_map(|(name, password, login)| Act::SignUp {
-            name,
-            password,
-            login
-        }),
+        (".{1,9}", ".{0,9}", login(), any::<Option<[u8; 32]>>()).prop_map(
+            |(name, password, login, replaces)| Act::SignUp { name, password, login, replaces }
+        ),
         (login(), [".{0,9}", ".{0,9}"], any::<Vec<u8>>()).prop_map(|(login, texts, url)| {
             let ([title, host], url) = (texts, Bytes::from(url));
             Act::Post { login, title, url: url.clone(), normal: url, host }
@@ -211,7 +209,7 @@ fn a_version_to_come_asks_for_an_upgrade() {
 fn an_act_says_no_more_than_a_node_could_want_to_apply() {
     let login = [7; 32];
     let long = |bytes: usize| "x".repeat(bytes);
-    let sign_up = |name| Act::SignUp { name, password: "p".into(), login };
+    let sign_up = |name| Act::SignUp { name, password: "p".into(), login, replaces: None };
     let post = |title, url: String, normal: String, host| Act::Post {
         login,
         title,
@@ -251,7 +249,7 @@ fn an_act_says_no_more_than_a_node_could_want_to_apply() {
         Act::Disable { login, name: long(most + 1), disabled: true, reason: some() },
         Act::Appoint { by: None, name: long(most + 1), moderator: true },
         Act::ChangePassword { login, old: some(), new: long(most + 1) },
-        Act::LogIn { user: 1, password: long(most + 1), login },
+        Act::LogIn { user: 1, password: long(most + 1), login, replaces: None },
     ] {
         let error = Command::decode(&Command::Board(act).encode()).unwrap_err();
         assert!(matches!(error, CommandError::Malformed(_)), "{error}");

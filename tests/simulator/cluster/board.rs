@@ -135,7 +135,7 @@ impl Cluster {
             people.is_logged_out(&mut self.rng, login);
         }
         match (&errand.act, &told) {
-            (Act::SignUp { name, password, login }, Told::SignedUp(user)) => {
+            (Act::SignUp { name, password, login, .. }, Told::SignedUp(user)) => {
                 people.has_account(*user, name, password, *login);
             }
             (Act::LogIn { login, .. }, Told::Done) => people.is_logged_in(*login),

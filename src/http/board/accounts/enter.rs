@@ -2,8 +2,8 @@
 //!
 //! The log-in is always a new one, with a token that was made here and now: what a browser sends as its
 //! token is never taken over, so nobody can be given a log-in that somebody else knows. An older log-in
-//! of this browser is ended, whoever's it was, for its token is about to be forgotten and would else
-//! stand for a month.
+//! of this browser ends with that same act, whoever's it was, for its token is about to be forgotten and
+//! would else stand for a month.
 
 use std::fmt::{self, Debug};
 
@@ -13,10 +13,9 @@ use super::super::views::layout;
 use super::super::visitor::Visitor;
 use crate::http::reply::{Response, Value};
 use crate::http::service::Service;
-use crate::http::step::{Continue, Step};
-use crate::node::{Ask, Completion, Outcome, StoreError};
-use crate::state::board::{self, Act, LoginId, Refusal, Told};
-use crate::state::{Command, Reply};
+use crate::http::step::Step;
+use crate::node::StoreError;
+use crate::state::board::{Act, LoginId, Refusal, Told};
 
 /// Goes on when a browser could not be logged in; when it could, it is sent to where it wanted to go.
 pub(super) trait Entering: Send + Debug {
@@ -43,15 +42,16 @@ pub(super) trait Entering: Send + Debug {
     ) -> Result<Response, StoreError>;
 }
 
-/// Logs a visitor in, by an act that makes this log-in.
+/// Logs a visitor in, by an act that makes this log-in in the place of the one that the browser had.
 pub(super) fn enter(
     service: &Service,
     visitor: Visitor,
-    act: impl FnOnce(LoginId) -> Act,
+    act: impl FnOnce(LoginId, Option<LoginId>) -> Act,
     then: Box<dyn Entering>,
 ) -> Step {
     let (token, login) = cookies::new_login();
-    act::send(service, visitor, act(login), Box::new(Sent { token: Token(token), then }))
+    let act = act(login, visitor.claim);
+    act::send(service, visitor, act, Box::new(Sent { token: Token(token), then }))
 }
 
 /// The token of a log-in, which is nobody's business but the browser's.
@@ -79,19 +79,10 @@ impl After for Sent {
     ) -> Result<Step, StoreError> {
         let Self { token, then } = *self;
         match told {
-            Told::SignedUp(_) | Told::Done => {}
-            Told::Refused(refusal) => {
-                return then.refused(service, visitor, refusal).map(Step::from);
-            }
+            Told::SignedUp(_) | Told::Done => Ok(welcome(visitor, &token).into()),
+            Told::Refused(refusal) => then.refused(service, visitor, refusal).map(Step::from),
             told => unreachable!("a log-in is not answered with {told:?}"),
         }
-        let older = match visitor.claim {
-            Some(claim) if board::login(&service.client.view(), &claim)?.is_some() => claim,
-            _ => return Ok(welcome(visitor, &token).into()),
-        };
-        let ask = Ask::Write(Command::Board(Act::LogOut { login: older }).encode());
-        let replacing = Box::new(Replacing { token, visitor: visitor.clone() });
-        Ok(Step::ask(ask, service.options.request_timeout, replacing))
     }
 
     fn failed(
@@ -101,30 +92,6 @@ impl After for Sent {
         trouble: Trouble,
     ) -> Result<Response, StoreError> {
         self.then.failed(service, visitor, trouble)
-    }
-}
-
-/// The older log-in is being ended.
-#[derive(Debug)]
-struct Replacing {
-    token: Token,
-    visitor: Visitor,
-}
-
-impl Continue for Replacing {
-    fn go_on(self: Box<Self>, _: &Service, completion: Completion) -> Step {
-        let Self { token, visitor } = *self;
-        // The new one stands, and its browser must have it whatever became of the older one, whose token
-        // nobody has any more.
-        if !matches!(completion.outcome, Outcome::Written(Reply::Board(_))) {
-            let outcome = completion.outcome;
-            log::warn!(
-                "an older log-in may not have ended, and stands until its time: {outcome:?}"
-            );
-        }
-        let seen = cookies::seen(visitor.seen.max(completion.index), visitor.origin.tls);
-        let response = welcome(&visitor, &token).header("Set-Cookie", Value::Text(seen));
-        response.at(completion.index).into()
     }
 }
 

@@ -70,12 +70,20 @@ impl Continue for Asked {
 
 fn trouble(failure: &Failure) -> Trouble {
     // Hashing changes nothing, whatever becomes of it.
-    let why = match failure.reason {
-        Reason::Busy | Reason::Deadline => {
-            "This node has more passwords to check than it can at the moment: nothing was done. Try \
-             again in a moment."
-        }
-        _ => "This node is not serving at the moment: nothing was done. Try again in a moment.",
-    };
-    Trouble::new(503, why)
+    match failure.reason {
+        Reason::Busy | Reason::Deadline => crowded(),
+        _ => Trouble::new(
+            503,
+            "This node is not serving at the moment: nothing was done. Try again in a moment.",
+        ),
+    }
+}
+
+/// As many passwords wait as may.
+pub(super) fn crowded() -> Trouble {
+    Trouble::new(
+        503,
+        "This node has more passwords to check than it can at the moment: nothing was done. Try again \
+         in a moment.",
+    )
 }

@@ -77,7 +77,7 @@ impl Submitted for LogIn {
         }
         let password = Secret::new(password.to_owned());
         let then = Box::new(LoggingIn { name: name.to_owned() });
-        Ok(proof::prove(service, visitor, name, password, then))
+        proof::prove(service, visitor, name, password, then)
     }
 
     fn again(
@@ -114,7 +114,7 @@ impl Proven for LoggingIn {
         let Some(User { id, password, .. }) = user else {
             return Ok(self.told(&visitor, wrong()).into());
         };
-        let act = move |login| Act::LogIn { user: id, password, login };
+        let act = move |login, replaces| Act::LogIn { user: id, password, login, replaces };
         Ok(enter::enter(service, visitor, act, self))
     }
 

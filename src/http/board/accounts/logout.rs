@@ -78,7 +78,8 @@ impl Submitted for LogOut {
         visitor: Visitor,
         _: Form,
     ) -> Result<Step, StoreError> {
-        let act = match (*self, visitor.claim) {
+        let claim = visitor.claim.filter(|_| !visitor.is_logged_out());
+        let act = match (*self, claim) {
             (Self::Here, Some(login)) => Act::LogOut { login },
             (Self::Everywhere, Some(login)) => Act::LogOutEverywhere { login },
             (Self::Here, None) => return Ok(self.done(&visitor).into()),

@@ -7,15 +7,15 @@
 use std::fmt::Debug;
 
 use super::super::act::{self, After, Trouble};
+use super::super::now::Now;
 use super::super::visitor::Visitor;
 use super::hashing::{self, Hashed};
-use crate::http::origin::limit_key;
 use crate::http::reply::Response;
 use crate::http::service::Service;
 use crate::http::step::Step;
 use crate::node::StoreError;
 use crate::passwords::{Done, Job, Secret};
-use crate::state::board::{self, Act, Attempt, Told, User};
+use crate::state::board::{self, Act, Attempt, Refusal, Told, User};
 
 /// Goes on when it is known whether somebody is who they say they are.
 pub(super) trait Proven: Send + Debug {
@@ -43,21 +43,43 @@ pub(super) trait Proven: Send + Debug {
 }
 
 /// Finds out whether this is the password of the user of this name.
+///
+/// # Errors
+/// When the state cannot be read.
 pub(super) fn prove(
     service: &Service,
     visitor: Visitor,
     name: &str,
     password: Secret,
     then: Box<dyn Proven>,
-) -> Step {
+) -> Result<Step, StoreError> {
     let what = Attempt::LogIn(name.to_owned());
     let counting = Counting { name: name.to_owned(), password, then };
-    act::send(service, visitor.clone(), attempt(what, &visitor), Box::new(counting))
+    attempt(service, visitor, what, Box::new(counting))
 }
 
-/// The act that counts an attempt of this visitor.
-pub(super) fn attempt(what: Attempt, visitor: &Visitor) -> Act {
-    Act::Attempt { what, address: limit_key(visitor.origin.address) }
+/// Has an attempt of this visitor counted, in the log. One that would be refused there, as far as this node
+/// knows, is refused here: whoever tries a thousand times a second is to cost a look at a row each, and
+/// not an entry on the disks of all nodes. Nor is one counted whose password nobody has time for.
+///
+/// # Errors
+/// When the state cannot be read.
+pub(super) fn attempt(
+    service: &Service,
+    visitor: Visitor,
+    what: Attempt,
+    then: Box<dyn After>,
+) -> Result<Step, StoreError> {
+    if service.client.passwords.is_full() {
+        service.client.metrics.password_refused.inc();
+        return Ok(act::fail(service, visitor, hashing::crowded(), then));
+    }
+    let (view, address) = (service.client.view(), visitor.origin.limit_key());
+    let now_ms = Now::of(&view)?.clock_ms_at(visitor.wall_now_ms);
+    match board::attempt_wait_ms(&view, &what, &address, now_ms)? {
+        0 => Ok(act::send(service, visitor, Act::Attempt { what, address }, then)),
+        wait_ms => Ok(act::fail(service, visitor, Refusal::TooOften(wait_ms).into(), then)),
+    }
 }
 
 /// The trouble of an attempt that was not counted, or nobody knows: nothing else would have come of it.
@@ -84,8 +106,10 @@ impl After for Counting {
         visitor: &Visitor,
         told: Told,
     ) -> Result<Step, StoreError> {
-        assert_eq!(told, Told::Done, "an attempt is counted, or too many");
         let Self { name, password, then } = *self;
+        if let Told::Refused(refusal) = told {
+            return then.failed(service, visitor, refusal.into()).map(Step::from);
+        }
         // The state is that of the attempt or later: who has just signed up elsewhere is there.
         let user = board::user_named(&service.client.view(), &name)?;
         let hash = user.as_ref().map(|user| user.password.clone());

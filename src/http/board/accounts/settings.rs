@@ -87,7 +87,7 @@ impl Submitted for Change {
         let name = user.name.clone();
         let (old, new) = (Secret::new(old.to_owned()), Secret::new(new.to_owned()));
         let then = Box::new(Changing { login, new });
-        Ok(proof::prove(service, visitor, &name, old, then))
+        proof::prove(service, visitor, &name, old, then)
     }
 
     fn again(

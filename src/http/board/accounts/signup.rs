@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::super::act::{self, After, Trouble};
+use super::super::act::{After, Trouble};
 use super::super::form::{Errors, Form};
 use super::super::paths;
 use super::super::views::layout;
@@ -69,10 +69,9 @@ impl Submitted for SignUp {
         if !errors.is_empty() {
             return Ok(page(&visitor, form.text("name"), &errors).into());
         }
-        let act = proof::attempt(Attempt::SignUp, &visitor);
         let password = Secret::new(password.to_owned());
         let counting = Counting { password, then: SigningUp { name: name.to_owned() } };
-        Ok(act::send(service, visitor, act, Box::new(counting)))
+        proof::attempt(service, visitor, Attempt::SignUp, Box::new(counting))
     }
 
     fn again(
@@ -101,8 +100,10 @@ impl After for Counting {
         visitor: &Visitor,
         told: Told,
     ) -> Result<Step, StoreError> {
-        assert_eq!(told, Told::Done, "an attempt is counted, or too many");
         let Self { password, then } = *self;
+        if let Told::Refused(refusal) = told {
+            return Ok(then.told(visitor, refusal.into()).into());
+        }
         // The state is that of the attempt or later: a name that was given away elsewhere is there.
         if board::user_named(&service.client.view(), &then.name)?.is_some() {
             return Ok(then.taken(visitor).into());
@@ -147,7 +148,7 @@ impl Hashed for SigningUp {
     ) -> Result<Step, StoreError> {
         let Done::Hashed(password) = done else { unreachable!("it was to be hashed") };
         let name = self.name.clone();
-        let act = move |login| Act::SignUp { name, password, login };
+        let act = move |login, replaces| Act::SignUp { name, password, login, replaces };
         Ok(enter::enter(service, visitor, act, self))
     }
 

@@ -99,7 +99,7 @@ fn posting() -> Markup {
         p {
             "For " (span(EDIT_MS)) " you can give your post another title, which is marked, or delete it, and take \
             back what you said. A comment has at most " (grouped(TEXT_LEN_MAX)) " characters; there is one level of \
-            answers, and a post has at most " (grouped(usize::try_from(COMMENTS_MAX).unwrap_or(usize::MAX))) " comments."
+            answers, and a post has at most " (grouped(usize::try_from(COMMENTS_MAX).unwrap_or(usize::MAX))) " comments, those that were removed too."
         }
         p {
             "So that nobody drowns out the others you can post ten links at once and then one every 5 \

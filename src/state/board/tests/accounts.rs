@@ -3,7 +3,7 @@
 use super::*;
 
 fn sign_up(name: &str, login: LoginId) -> Act {
-    Act::SignUp { name: name.into(), password: password(name), login }
+    Act::SignUp { name: name.into(), password: password(name), login, replaces: None }
 }
 
 #[test]
@@ -28,7 +28,12 @@ fn who_logs_in_must_have_been_checked_against_the_password_that_stands() {
     let mut bench = Bench::new();
     let ann = bench.sign_up("Ann");
     let (user, login) = (bench.user("Ann").id, bench.draw());
-    let log_in = |password: &str, user| Act::LogIn { user, password: password.into(), login };
+    let log_in = |password: &str, user| Act::LogIn {
+        user,
+        password: password.into(),
+        login,
+        replaces: None,
+    };
     assert_eq!(bench.refused(log_in("another", user)), Refusal::PasswordChanged);
     assert_eq!(bench.refused(log_in("another", user + 1)), Refusal::NoUser);
     let (old, new) = (password("ann"), "new".to_owned());
@@ -103,6 +108,43 @@ fn a_token_that_is_drawn_twice_is_the_last_ones() {
     let key = bench.post(login, "1");
     assert_eq!(bench.found(&key).user, bench.user("bob").id);
     assert_eq!(logins_of(bench.state.table(), bench.user("Ann").id), Ok(0));
+}
+
+#[test]
+fn a_new_log_in_ends_the_one_that_it_replaces_whoevers_that_was() {
+    let mut bench = Bench::new();
+    let (ann, other, bob) = (bench.sign_up("Ann"), bench.log_in("Ann"), bench.sign_up("bob"));
+    let mut enter = |name: &str, replaces| {
+        let login = bench.draw();
+        let (user, password) = (bench.user(name).id, password(name));
+        let told = bench.act(Act::LogIn { user, password, login, replaces: Some(replaces) });
+        (bench.clone(), login, told)
+    };
+    let (after, again, told) = enter("Ann", ann);
+    assert_eq!(told, Told::Done);
+    assert_eq!((login_there(&after, ann), login_there(&after, again).is_some()), (None, true));
+    assert!(login_there(&after, other).is_some() && login_there(&after, bob).is_some());
+    let (after, _, told) = enter("Ann", bob);
+    assert_eq!((told, login_there(&after, bob)), (Told::Done, None));
+    let (_, _, told) = enter("Ann", [1; 32]);
+    assert_eq!(told, Told::Done, "one that has ended, or never was");
+    let login = bench.draw();
+    let name = "cleo".to_owned();
+    let act = Act::SignUp { password: password(&name), name, login, replaces: Some(other) };
+    assert!(matches!(bench.act(act), Told::SignedUp(_)));
+    assert!(login_there(&bench, login).is_some() && login_there(&bench, other).is_none());
+}
+
+#[test]
+fn who_is_not_logged_in_loses_nothing_by_it() {
+    let mut bench = Bench::new();
+    let (ann, login) = (bench.sign_up("Ann"), bench.draw());
+    let (user, replaces) = (bench.user("Ann").id, Some(ann));
+    let wrong = Act::LogIn { user, password: "wrong".into(), login, replaces };
+    assert_eq!(bench.refused(wrong), Refusal::PasswordChanged);
+    let taken = Act::SignUp { name: "ann".into(), password: "p".into(), login, replaces };
+    assert_eq!(bench.refused(taken), Refusal::NameTaken);
+    bench.post(ann, "1");
 }
 
 #[test]

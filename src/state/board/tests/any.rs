@@ -28,16 +28,12 @@ fn an_act() -> impl Strategy<Value = Act> {
             what: if log_in { Attempt::LogIn(name) } else { Attempt::SignUp },
             address,
         }),
-        (text(), text(), login()).prop_map(|(name, password, login)| Act::SignUp {
-            name,
-            password,
-            login
-        }),
-        (id(), text(), login()).prop_map(|(user, password, login)| Act::LogIn {
-            user,
-            password,
-            login
-        }),
+        (text(), text(), login(), prop::option::of(login())).prop_map(
+            |(name, password, login, replaces)| Act::SignUp { name, password, login, replaces }
+        ),
+        (id(), text(), login(), prop::option::of(login())).prop_map(
+            |(user, password, login, replaces)| Act::LogIn { user, password, login, replaces }
+        ),
         login().prop_map(|login| Act::LogOut { login }),
         login().prop_map(|login| Act::LogOutEverywhere { login }),
         (login(), text(), text()).prop_map(|(login, old, new)| Act::ChangePassword {
@@ -101,7 +97,7 @@ proptest! {
         let mut bench = Bench::new();
         (bench.clock_ms, bench.wall_ms) = (starts.max(bench.clock_ms), wall_ms);
         for (name, login) in [("Ann", [1; 32]), ("bob", [2; 32])] {
-            bench.act(Act::SignUp { name: name.into(), password: String::new(), login });
+            bench.act(Act::SignUp { name: name.into(), password: String::new(), login, replaces: None });
         }
         bench.act(Act::Appoint { by: None, name: "ann".into(), moderator: true });
         let mut key = match bench.act(post_of([1; 32], "1")) {
@@ -129,4 +125,42 @@ proptest! {
             }
         }
     }
+}
+
+/// Bounds of lists and texts are for people; here is what the log itself lets through.
+#[test]
+fn the_longest_that_can_be_said_stands_in_every_list_and_ends_like_all_else() {
+    let mut bench = Bench::new();
+    let (most, name) = ("😀".repeat(16 << 10), "\u{202e}".repeat(85));
+    let login = [1; 32];
+    let sign_up = Act::SignUp { name: name.clone(), password: most.clone(), login, replaces: None };
+    let Told::SignedUp(user) = bench.act(sign_up) else { panic!("the name is free") };
+    bench.act(Act::Appoint { by: None, name, moderator: true });
+    let address = Bytes::from(vec![0xff; 16]);
+    bench.act(Act::Attempt { what: Attempt::LogIn(most.clone()), address });
+    let (url, normal) = (Bytes::from(most.clone()), Bytes::from(most.clone()));
+    let post = Act::Post { login, title: most.clone(), url, normal, host: most.clone() };
+    let Told::Posted(key) = bench.act(post) else { panic!("it is new") };
+    bench.like(login, &key, true);
+    let say =
+        |post: &str| Act::Comment { login, post: post.into(), parent: None, text: most.clone() };
+    let Told::Commented(comment) = bench.act(say(&key)) else { panic!("there is room") };
+    assert_eq!(bench.refused(say(&most)), Refusal::NoPost);
+    // Too late for an author, so that it stands in the log.
+    bench.pass(7 * HOUR_MS);
+    let (post, reason) = (key.clone(), most.clone());
+    bench.act(Act::RemoveComment { login, post, comment, reason });
+    let (name, reason) = (most.clone(), most.clone());
+    let disable = Act::Disable { login, name, disabled: true, reason };
+    assert_eq!(bench.refused(disable), Refusal::NoUser);
+
+    let lists = [List::Hot, List::Newest, List::Of(user), List::Host(most.clone())];
+    for list in lists.into_iter().chain([Span::Day, Span::Week, Span::Year].map(List::Top)) {
+        assert_eq!(bench.list(&list, 1), [key.as_str()], "{list:?}");
+    }
+    assert_eq!((bench.comments(&key, 1).len(), bench.deeds(1).len()), (1, 2));
+    assert_eq!(read::user(bench.state.table(), user).unwrap().unwrap().password, most);
+    bench.pass(40 * DAY_MS);
+    assert!(bench.expire() > 0);
+    assert_eq!((bench.state.next_expiry(), logins_of(bench.state.table(), user)), (None, Ok(0)));
 }

@@ -1,53 +1,7 @@
 //! What an act and a page cost, however much there is: so many rows looked at, and so many written.
 
-use std::cell::Cell;
-
-use bytes::Bytes;
-
 use super::*;
-use crate::storage::{Rows, StoreError, Table};
-
-/// A table that counts.
-#[derive(Clone, Default)]
-struct Counting {
-    rows: MemoryStore,
-    /// Rows that were looked for.
-    gets: Cell<u64>,
-    /// Rows that were seen by scans.
-    seen: Cell<u64>,
-    writes: u64,
-}
-
-impl Rows for Counting {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.gets.set(self.gets.get() + 1);
-        self.rows.get(key)
-    }
-
-    fn scan(
-        &self,
-        from: &[u8],
-        to: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.rows.scan(from, to, &mut |key, value| {
-            self.seen.set(self.seen.get() + 1);
-            visit(key, value)
-        })
-    }
-}
-
-impl Table for Counting {
-    fn put(&mut self, key: &[u8], value: Bytes) {
-        self.writes += 1;
-        self.rows.put(key, value);
-    }
-
-    fn delete(&mut self, key: &[u8]) {
-        self.writes += 1;
-        self.rows.delete(key);
-    }
-}
+use crate::state::tests::counting::Counting;
 
 /// A board with much on it.
 struct Fixture {
@@ -67,7 +21,12 @@ impl Fixture {
         state.apply_command(at, WriteId { session: 0, seq: 0, floor: 0 }, &register).unwrap();
         let mut fixture = Self { state, at, posts: Vec::new() };
         for (name, login) in [("Ann", ANN), ("bob", BOB)] {
-            fixture.act(Act::SignUp { name: name.into(), password: password(name), login });
+            fixture.act(Act::SignUp {
+                name: name.into(),
+                password: password(name),
+                login,
+                replaces: None,
+            });
         }
         fixture.act(Act::Appoint { by: None, name: "Ann".into(), moderator: true });
         for number in 0..500 {
@@ -92,6 +51,19 @@ impl Fixture {
             Reply::Board(told) => told,
             reply => panic!("{reply:?}"),
         }
+    }
+
+    /// Ends whatever is due; tells how many things that were.
+    fn expire_all(&mut self) -> u64 {
+        let mut ended = 0;
+        while self.state.next_expiry().is_some_and(|next_ms| next_ms <= self.at.clock_ms) {
+            self.at.index += 1;
+            let nobody = WriteId { session: 0, seq: 0, floor: 0 };
+            let said = self.state.apply_command(self.at, nobody, &Command::Expire.encode());
+            let Ok(Reply::Expired { count }) = said else { panic!("{said:?}") };
+            ended += count;
+        }
+        ended
     }
 
     fn counts(&self) -> [u64; 3] {
@@ -166,4 +138,23 @@ fn a_page_reads_what_it_shows() {
         assert!(seen <= times * (1 + 31), "{span:?}: {seen}");
         assert!(!page.lines.is_empty());
     }
+}
+
+/// All limits end at whole minutes, so that a crowd's end at the same time.
+#[test]
+fn what_ends_at_one_time_is_stepped_over_once() {
+    let mut fixture = Fixture::new();
+    fixture.expire_all();
+    for number in 0..3_000u32 {
+        let what = Attempt::LogIn(number.to_string());
+        let address = number.to_be_bytes().to_vec().into();
+        fixture.act(Act::Attempt { what, address });
+    }
+    fixture.at.clock_ms += 2 * MINUTE_MS;
+    let table = fixture.state.table();
+    let before = (table.seen.get(), table.stepped.get());
+    assert_eq!(fixture.expire_all(), 6_000);
+    let table = fixture.state.table();
+    let (seen, stepped) = (table.seen.get() - before.0, table.stepped.get() - before.1);
+    assert!(seen < 6_200 && stepped < 20_000, "{seen} {stepped}");
 }

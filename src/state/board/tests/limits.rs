@@ -1,8 +1,10 @@
 //! What may be done only so often.
 
 use super::super::limits::Limit;
+use super::super::rows;
 use super::*;
-use crate::state::table;
+use crate::state::{ApplyError, table};
+use crate::storage::Table;
 
 const ALL: [Limit; 6] = [
     Limit::LogInName,
@@ -20,6 +22,12 @@ fn attempt(name: &str, address: [u8; 4]) -> Act {
 
 fn sign_up(address: &[u8]) -> Act {
     Act::Attempt { what: Attempt::SignUp, address: address.to_vec().into() }
+}
+
+/// For how long an attempt would be refused, before anybody asks for it in the log.
+fn wait_ms(bench: &Bench, act: &Act, now_ms: u64) -> u64 {
+    let Act::Attempt { what, address } = act else { panic!("{act:?}") };
+    attempt_wait_ms(bench.state.table(), what, address, now_ms).unwrap()
 }
 
 /// Does something as often as it may be done at once, and finds that it may not be done once more until
@@ -130,4 +138,50 @@ fn a_limit_that_is_whole_again_leaves_nothing_behind() {
     let before = bench.revision();
     assert_eq!((bench.expire(), rows(&bench), bench.revision()), (1, 0, before));
     assert_eq!(bench.state.next_expiry(), None);
+}
+
+/// Else the entry that ends it would be due for ever.
+#[test]
+fn a_deadline_of_nothing_is_damage() {
+    let mut bench = Bench::new();
+    bench.act(sign_up(b"10.0"));
+    bench.state.table_mut().delete(&rows::limit(&Limit::SignUpAddress.of(b"10.0")));
+    bench.pass(20 * MINUTE_MS);
+    let at = At {
+        index: bench.state.summary().applied + 1,
+        term: 1,
+        clock_ms: bench.clock_ms,
+        wall_ms: bench.wall_ms,
+    };
+    let nobody = WriteId { session: 0, seq: 0, floor: 0 };
+    let said = bench.state.apply_command(at, nobody, &Command::Expire.encode());
+    assert!(matches!(said, Err(ApplyError::Store(_))), "{said:?}");
+}
+
+#[test]
+fn what_would_be_refused_is_known_without_an_entry() {
+    let mut bench = Bench::new();
+    let spend = |bench: &mut Bench, act: &Act, times| {
+        for _ in 0..times {
+            assert_eq!(wait_ms(bench, act, bench.clock_ms), 0);
+            assert_eq!(bench.act(act.clone()), Told::Done);
+        }
+        // Now, until just before one comes back, and then.
+        for later_ms in [0, 1, 4_321] {
+            let told = wait_ms(bench, act, bench.clock_ms + later_ms);
+            let mut then = bench.clone();
+            then.pass(later_ms);
+            assert_eq!(then.refused(act.clone()), Refusal::TooOften(told));
+            assert_eq!(wait_ms(bench, act, bench.clock_ms + later_ms + told - 1), 1);
+            assert_eq!(wait_ms(bench, act, bench.clock_ms + later_ms + told), 0);
+        }
+    };
+    spend(&mut bench, &attempt("Ann", [10, 0, 0, 1]), 10);
+    assert!(wait_ms(&bench, &attempt("aNN", [10, 0, 0, 2]), bench.clock_ms) > 0, "the same name");
+    spend(&mut bench, &attempt("bob", [10, 0, 0, 1]), 10);
+    spend(&mut bench, &attempt("cleo", [10, 0, 0, 1]), 10);
+    assert_eq!(wait_ms(&bench, &attempt("dora", [10, 0, 0, 1]), bench.clock_ms), 10_000);
+    assert_eq!(wait_ms(&bench, &attempt("dora", [10, 0, 0, 2]), bench.clock_ms), 0);
+    spend(&mut bench, &sign_up(b"10.0"), 5);
+    assert_eq!(wait_ms(&bench, &sign_up(b"10.1"), bench.clock_ms), 0);
 }

@@ -150,3 +150,19 @@ fn damaged_rows_are_errors() {
     post(&rows, &keys[0]).unwrap_err();
     page(&rows, &List::Top(Span::Day), None, bench.wall_ms, 9).unwrap_err();
 }
+
+#[test]
+fn a_page_of_long_comments_is_short() {
+    let mut bench = Bench::new();
+    let ann = bench.sign_up("Ann");
+    let key = bench.post(ann, "1");
+    let text = "x".repeat(40 << 10);
+    for _ in 0..6 {
+        let text = text.clone();
+        bench.act(Act::Comment { login: ann, post: key.clone(), parent: None, text });
+    }
+    let first = comments(bench.state.table(), &key, None, 200).unwrap();
+    assert_eq!(first.comments.len(), 4, "a page ends with the comment that is too much");
+    let second = comments(bench.state.table(), &key, first.next.as_ref(), 200).unwrap();
+    assert_eq!((second.comments.len(), second.next), (2, None));
+}

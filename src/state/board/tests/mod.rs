@@ -98,7 +98,12 @@ impl Bench {
     /// Signs up, and gives the log-in.
     fn sign_up(&mut self, name: &str) -> LoginId {
         let login = self.draw();
-        let told = self.act(Act::SignUp { name: name.into(), password: password(name), login });
+        let told = self.act(Act::SignUp {
+            name: name.into(),
+            password: password(name),
+            login,
+            replaces: None,
+        });
         assert_eq!(told, Told::SignedUp(self.revision()));
         login
     }
@@ -106,7 +111,7 @@ impl Bench {
     /// Logs in, and gives the log-in.
     fn log_in(&mut self, name: &str) -> LoginId {
         let (user, login) = (self.user(name).id, self.draw());
-        let told = self.act(Act::LogIn { user, password: password(name), login });
+        let told = self.act(Act::LogIn { user, password: password(name), login, replaces: None });
         assert_eq!(told, Told::Done);
         login
     }

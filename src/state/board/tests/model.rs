@@ -124,6 +124,7 @@ impl Pair {
         let name = ["ann", "Bob", "bOB", "cleo", "dora", "ANN"][b].to_owned();
         let address = Bytes::from(vec![10, 0, 0, u8::from(flag)]);
         let (login, key) = (self.login(a), self.key(b));
+        let replaces = b.is_multiple_of(2).then_some(login);
         let new_login = if flag || a > 0 { self.bench.draw() } else { login };
         match what {
             What::AttemptLogIn => Act::Attempt { what: Attempt::LogIn(name), address },
@@ -131,14 +132,14 @@ impl Pair {
             What::SignUp => {
                 self.drawn.push(new_login);
                 let password = if flag { password(&name) } else { "another".into() };
-                Act::SignUp { name, password, login: new_login }
+                Act::SignUp { name, password, login: new_login, replaces }
             }
             What::LogIn => {
                 self.drawn.push(new_login);
                 let user = self.model.users.get(b % 4).map_or(99_999, |user| user.id);
                 let of = self.model.users.get(b % 4).map(|user| user.password.clone());
                 let password = of.filter(|_| a > 0).unwrap_or_else(|| "wrong".into());
-                Act::LogIn { user, password, login: new_login }
+                Act::LogIn { user, password, login: new_login, replaces }
             }
             What::LogOut => Act::LogOut { login },
             What::LogOutEverywhere => Act::LogOutEverywhere { login },

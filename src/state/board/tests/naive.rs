@@ -77,6 +77,7 @@ impl Model {
         for written in &mut self.written {
             let shown = |it: &&Comment| it.standing == Standing::Shown;
             written.post.comments = written.comments.iter().filter(shown).count() as u64;
+            written.post.said = written.comments.len() as u64;
             written.post.likes = written.liked_by.len() as u64;
         }
         let shown: Vec<_> = self.shown().cloned().collect();
@@ -184,8 +185,8 @@ impl Model {
         Ok(())
     }
 
-    fn start_login(&mut self, user: UserId, id: LoginId, revision: u64) {
-        self.logins.remove(&id);
+    fn start_login(&mut self, user: UserId, id: LoginId, replaces: Option<LoginId>, revision: u64) {
+        self.logins.retain(|it, _| *it != id && Some(*it) != replaces);
         let of_user = |it: &&(u64, Login)| it.1.user == user;
         while self.logins.values().filter(of_user).count() >= LOGINS_MAX {
             let oldest = self.logins.iter().filter(|(_, it)| it.1.user == user);
@@ -215,7 +216,7 @@ impl Model {
                 self.charge(&[(SIGN_UP, address.to_vec())])?;
                 Ok((Told::Done, true))
             }
-            Act::SignUp { name, password, login } => {
+            Act::SignUp { name, password, login, replaces } => {
                 if self.named(name).is_some() {
                     return Err(Refusal::NameTaken);
                 }
@@ -229,17 +230,17 @@ impl Model {
                     posts: 0,
                     likes: 0,
                 });
-                self.start_login(revision, *login, revision);
+                self.start_login(revision, *login, *replaces, revision);
                 Ok((Told::SignedUp(revision), true))
             }
-            Act::LogIn { user, password, login } => {
+            Act::LogIn { user, password, login, replaces } => {
                 let found = self.users.iter().find(|it| it.id == *user).cloned();
                 let found = found.ok_or(Refusal::NoUser)?;
                 match () {
                     () if found.password != *password => Err(Refusal::PasswordChanged),
                     () if found.disabled => Err(Refusal::Disabled),
                     () => {
-                        self.start_login(*user, *login, revision);
+                        self.start_login(*user, *login, *replaces, revision);
                         let name = found.name.to_ascii_lowercase().into_bytes();
                         self.left.remove(&(LOG_IN_NAME, name));
                         Ok((Told::Done, true))
@@ -289,6 +290,7 @@ impl Model {
                     edited_ms: None,
                     likes: 0,
                     comments: 0,
+                    said: 0,
                     standing: Standing::Shown,
                 };
                 let (liked_by, comments) = (BTreeSet::new(), Vec::new());

@@ -171,11 +171,14 @@ fn check_comments(state: &State<MemoryStore>, posts: &[Post]) {
     let (mut shown, mut threads) = (0, BTreeSet::new());
     let mut rows_expected = BTreeSet::new();
     for post in posts {
-        let thread = comments(state.table(), &post.key, None, usize::MAX).unwrap();
-        let all: Vec<_> = thread.comments.into_iter().map(|(comment, _)| comment).collect();
+        let all: Vec<_> = by_pages(|after| {
+            let page = comments(state.table(), &post.key, after, usize::MAX).unwrap();
+            (page.comments, page.next)
+        });
+        let all: Vec<_> = all.into_iter().map(|(comment, _)| comment).collect();
         assert!(all.is_sorted_by_key(|comment| (comment.thread, comment.id)));
         let of_post = all.iter().filter(|comment| comment.standing == Standing::Shown).count();
-        assert_eq!(post.comments, of_post as u64);
+        assert_eq!((post.comments, post.said), (of_post as u64, all.len() as u64));
         shown += of_post as u64;
         for it in all {
             assert_eq!(comment(state.table(), &post.key, it.id).as_ref(), Ok(&Some(it.clone())));

@@ -1,49 +1,10 @@
 //! What an operation costs: so many looks at rows, so many rows written.
 
-use std::cell::Cell;
-
 use super::*;
 use crate::state::Digest;
 use crate::state::ledger::Ledger;
-use crate::storage::{Rows, StoreError, Table};
-
-/// A table that counts.
-#[derive(Default)]
-struct Counting {
-    rows: MemoryStore,
-    gets: Cell<u64>,
-    scans: Cell<u64>,
-    writes: u64,
-}
-
-impl Rows for Counting {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.gets.set(self.gets.get() + 1);
-        self.rows.get(key)
-    }
-
-    fn scan(
-        &self,
-        from: &[u8],
-        to: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.scans.set(self.scans.get() + 1);
-        self.rows.scan(from, to, visit)
-    }
-}
-
-impl Table for Counting {
-    fn put(&mut self, key: &[u8], value: Bytes) {
-        self.writes += 1;
-        self.rows.put(key, value);
-    }
-
-    fn delete(&mut self, key: &[u8]) {
-        self.writes += 1;
-        self.rows.delete(key);
-    }
-}
+use crate::state::tests::counting::Counting;
+use crate::storage::StoreError;
 
 #[derive(Default)]
 struct Fixture {

@@ -24,11 +24,16 @@ fn every_act() -> Vec<(&'static str, Act)> {
     let reason = || "spam".to_owned();
     let hash = |of: &str| format!("$argon2id$v=19$m=19456,t=2,p=1${of}");
     let (old, new) = (hash("old"), hash("new"));
+    let sign_up =
+        |replaces| Act::SignUp { name: "Ann".into(), password: hash("a"), login, replaces };
+    let log_in = |replaces| Act::LogIn { user: 300, password: hash("a"), login, replaces };
     vec![
         ("attempt-log-in", attempt(Attempt::LogIn("Ann".into()))),
         ("attempt-sign-up", attempt(Attempt::SignUp)),
-        ("sign-up", Act::SignUp { name: "Ann".into(), password: hash("a"), login }),
-        ("log-in", Act::LogIn { user: 300, password: hash("a"), login }),
+        ("sign-up", sign_up(None)),
+        ("sign-up-again", sign_up(Some([9; 32]))),
+        ("log-in", log_in(None)),
+        ("log-in-again", log_in(Some([9; 32]))),
         ("log-out", Act::LogOut { login }),
         ("log-out-everywhere", Act::LogOutEverywhere { login }),
         ("change-password", Act::ChangePassword { login, old, new }),
@@ -199,7 +204,7 @@ fn v1_rows_of_the_board_decode() {
     assert_eq!(board::logins_of(&rows, 2), Ok(1));
     assert_eq!(board::moderators(&rows, 9), Ok(vec![user]));
     let post = board::post(&rows, &key).unwrap().unwrap();
-    assert_eq!((post.likes, post.comments, &post.title[..]), (1, 2, "another"));
+    assert_eq!((post.likes, post.comments, post.said, &post.title[..]), (1, 2, 2, "another"));
     assert_eq!((post.edited_ms, post.standing), (Some(at(14).wall_ms), Stands::Shown));
     assert_eq!(board::is_liked(&rows, &key, 2), Ok(true));
     let spans = [Span::Day, Span::Week, Span::Year].map(List::Top);

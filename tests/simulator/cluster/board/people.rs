@@ -159,14 +159,19 @@ impl People {
     fn sign_up(&self, rng: &mut StdRng) -> Act {
         let name = NAMES[rng.random_range(0..NAMES.len())];
         let name = in_some_case(rng, name);
-        Act::SignUp { name, password: format!("password {}", self.thoughts), login: rng.random() }
+        Act::SignUp {
+            name,
+            password: format!("password {}", self.thoughts),
+            login: rng.random(),
+            replaces: None,
+        }
     }
 
     fn log_in(&self, rng: &mut StdRng, account: &Account) -> Option<Act> {
         let newest = account.passwords.last().cloned();
         let old = one_of(rng, &account.passwords);
         let password = if rng.random_bool(0.1) { old? } else { newest? };
-        Some(Act::LogIn { user: account.user, password, login: rng.random() })
+        Some(Act::LogIn { user: account.user, password, login: rng.random(), replaces: None })
     }
 
     fn end_something(&self, rng: &mut StdRng, promises: &Promises) -> Option<Act> {

@@ -126,6 +126,7 @@ impl Board {
             edited_ms: post.edited_ms,
             likes: post.likers.len() as u64,
             comments: post.comments.values().filter(shown).count() as u64,
+            said: post.comments.len() as u64,
             standing: post.standing,
         }
     }

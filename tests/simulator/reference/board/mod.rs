@@ -98,7 +98,7 @@ impl Board {
                 self.take(at, &buckets)?;
                 Ok(Told::Done)
             }
-            Act::SignUp { name, password, login } => {
+            Act::SignUp { name, password, login, replaces } => {
                 if self.named(name).is_ok() {
                     return Err(Refusal::NameTaken);
                 }
@@ -106,10 +106,10 @@ impl Board {
                 let (moderator, disabled) = (false, false);
                 let account = Account { name, password, wall_ms: at.wall_ms, moderator, disabled };
                 assert!(self.users.insert(revision, account).is_none(), "a user's id twice");
-                self.log_in(at, revision, *login);
+                self.log_in(at, revision, *login, *replaces);
                 Ok(Told::SignedUp(revision))
             }
-            Act::LogIn { user, password, login } => {
+            Act::LogIn { user, password, login, replaces } => {
                 let account = self.users.get(user).ok_or(Refusal::NoUser)?;
                 // Who does not know the password does not learn what became of the user.
                 if account.password != *password {
@@ -119,7 +119,7 @@ impl Board {
                     return Err(Refusal::Disabled);
                 }
                 self.buckets.remove(&Bucket::Name(account.name.to_lowercase()));
-                self.log_in(at, *user, *login);
+                self.log_in(at, *user, *login, *replaces);
                 Ok(Told::Done)
             }
             Act::LogOut { login } => {
@@ -209,8 +209,11 @@ impl Board {
         found.map(|(id, _)| *id).ok_or(Refusal::NoUser)
     }
 
-    /// Another one than the user may have ends the oldest.
-    fn log_in(&mut self, at: Moment, user: UserId, id: LoginId) {
+    /// The one that the browser gives up for it ends; another one than the user may have ends the oldest.
+    fn log_in(&mut self, at: Moment, user: UserId, id: LoginId, replaces: Option<LoginId>) {
+        if let Some(older) = replaces {
+            self.logins.remove(&older);
+        }
         let own = |stay: &Stay| stay.login.user == user;
         if self.logins.values().filter(|stay| own(stay)).count() >= LOGINS_MAX {
             let own = self.logins.iter().filter(|(_, stay)| own(stay));

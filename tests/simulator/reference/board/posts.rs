@@ -139,8 +139,8 @@ impl Board {
                 parent.ok_or(Refusal::NoComment)?.thread
             }
         };
-        let said = shown.comments.values().filter(|said| said.standing == Standing::Shown);
-        if said.count() as u64 >= COMMENTS_MAX {
+        // Those that were taken away count as well.
+        if shown.comments.len() as u64 >= COMMENTS_MAX {
             return Err(Refusal::Full);
         }
         self.take(at, &[Bucket::Comments(user)])?;
