@@ -75,7 +75,12 @@ fn a_post_is_in_every_list_that_it_belongs_to(front: Front) {
     let key = ann.post(&api, "  A  title with \"quotes\" & <tags>\r\n", url);
     let title = "A title with \"quotes\" & <tags>";
     let lists = ["/b", "/b/hot", "/b/newest", "/b/top/day", "/b/top/week", "/b/top/year"];
-    let lists = lists.into_iter().chain(["/b/u/ann", "/b/u/ANN", "/b/host/example.com"]);
+    let lists = lists.into_iter().chain([
+        "/b/u/ann",
+        "/b/u/ANN",
+        "/b/host/example.com",
+        "/b/host/www.Example.com",
+    ]);
     for list in lists {
         let page = Browser::default().open(&api, list);
         assert_eq!(page.posts(), std::slice::from_ref(&key), "{list}");

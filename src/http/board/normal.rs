@@ -101,7 +101,7 @@ impl Target {
         let url = check_url(typed)?;
         let text = str::from_utf8(&url).map_err(|error| UrlError::NotUtf8(error.valid_up_to()))?;
         let parsed = Url::parse(text).map_err(UrlError::Invalid)?;
-        let host = host(&parsed).ok_or(UrlError::NoHost("//"))?.to_owned();
+        let host = plain_host(parsed.host_str().ok_or(UrlError::NoHost("//"))?).to_owned();
         if host.len() > HOST_LEN_MAX {
             return Err(TargetError::Host(host.len()));
         }
@@ -110,12 +110,11 @@ impl Target {
     }
 }
 
-/// The host without what most sites do not mean by it.
-fn host(url: &Url) -> Option<&str> {
-    let host = url.host_str()?;
+/// A host, lowercase already, without what most sites do not mean by it.
+pub fn plain_host(host: &str) -> &str {
     let host = host.strip_suffix('.').unwrap_or(host);
     // `www.com` is a site of its own.
-    Some(host.strip_prefix("www.").filter(|rest| rest.contains('.')).unwrap_or(host))
+    host.strip_prefix("www.").filter(|rest| rest.contains('.')).unwrap_or(host)
 }
 
 fn normal(url: &Url, host: &str) -> String {

@@ -12,6 +12,7 @@ use super::super::query;
 use super::super::reply::Response;
 use super::super::service::{Service, Step};
 use super::super::wire::Request;
+use super::normal::plain_host;
 use super::{confirm, paths, visit};
 use crate::node::{StoreError, View};
 use crate::state::board;
@@ -51,11 +52,12 @@ pub(in crate::http) fn of_user(service: &Service, part: &str, request: &Request)
     show(service, request, Which::Of(name.to_owned()), format)
 }
 
-/// `GET /b/host/{host}`: the posts that lead to one host.
+/// `GET /b/host/{host}`: the posts that lead to one host, with `www.` or without.
 pub(in crate::http) fn of_host(service: &Service, part: &str, request: &Request) -> Step {
     let part = query::decode(part);
     let (host, format) = Format::of(&part);
-    show(service, request, Which::Host(host.to_ascii_lowercase()), format)
+    let host = plain_host(&host.to_ascii_lowercase()).to_owned();
+    show(service, request, Which::Host(host), format)
 }
 
 /// `GET /b/{list}`: a list by its name.
