@@ -116,8 +116,9 @@ fn a_failing_disk_is_reported_once_and_ends_the_thread() {
     let log = start(&dir, Vec::new());
     log.writes.send(write(1, None, &[entry(1, 1)])).unwrap();
     persisted(&log.done);
-    // The next segment cannot be prepared: its directory is gone.
-    fs::remove_dir_all(dir.path().join("log")).unwrap();
+    // The next segment cannot be prepared: its directory is gone, in one step, for the thread may be
+    // making a file in it.
+    fs::rename(dir.path().join("log"), dir.path().join("gone")).unwrap();
     File::create(dir.path().join("log")).unwrap();
     for index in 2.. {
         // Nobody takes writes any more when the thread has ended.
