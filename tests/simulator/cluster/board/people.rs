@@ -157,7 +157,8 @@ impl People {
             0 => Attempt::SignUp,
             _ => Attempt::LogIn(in_some_case(rng, name)),
         };
-        Act::Attempt { what, address: an_address(rng) }
+        let address = Bytes::from_static(ADDRESSES[rng.random_range(0..ADDRESSES.len())]);
+        Act::Attempt { what, address }
     }
 
     fn sign_up(&self, rng: &mut StdRng) -> Act {
@@ -175,7 +176,8 @@ impl People {
         let newest = account.passwords.last().cloned();
         let old = one_of(rng, &account.passwords);
         let password = if rng.random_bool(0.1) { old? } else { newest? };
-        let (user, login, address) = (account.user, rng.random(), an_address(rng));
+        let (user, login) = (account.user, rng.random());
+        let address = Bytes::from_static(ADDRESSES[self.thoughts as usize % ADDRESSES.len()]);
         Some(Act::LogIn { user, password, login, replaces: None, address })
     }
 
@@ -248,10 +250,6 @@ impl People {
         let account = one_of(rng, &self.accounts)?;
         Some(in_some_case(rng, &account.name))
     }
-}
-
-fn an_address(rng: &mut StdRng) -> Bytes {
-    Bytes::from_static(ADDRESSES[rng.random_range(0..ADDRESSES.len())])
 }
 
 fn in_some_case(rng: &mut StdRng, name: &str) -> String {
