@@ -9,9 +9,9 @@
 //! All goes by the state's clock and stands in the log, so it does not matter which node is asked.
 //!
 //! Logging in under a name is limited per address, so that a stranger elsewhere cannot use up what its
-//! owner has, and over all addresses ten times more widely, so that many of them together do not guess
-//! much faster. The latter comes back as fast as one address may attempt anything: nobody can use up a
-//! name from one address.
+//! owner has; and more widely over all addresses, so that many together cannot guess as fast as they are
+//! many. The latter comes back as fast as one address may attempt anything: nobody can use up a name from
+//! one address.
 
 use bytes::Bytes;
 
