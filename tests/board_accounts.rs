@@ -60,7 +60,9 @@ fn log_in_behind(node: &Node, name: &str) -> board::LoginId {
     let board::User { id: user, password, .. } = account(node, name);
     let mut login = [7; 32];
     login[..name.len()].copy_from_slice(name.as_bytes());
-    assert_eq!(act(node, Act::LogIn { user, password, login, replaces: None }), Told::Done);
+    let address = vec![192, 0, 2, 1].into();
+    let log_in = Act::LogIn { user, password, login, replaces: None, address };
+    assert_eq!(act(node, log_in), Told::Done);
     login
 }
 
@@ -417,6 +419,33 @@ fn guessing_the_password_of_an_open_browser_is_limited() {
     assert!((1..=60).contains(&seconds), "{page:?}");
     api.node.pass(seconds * 1000);
     assert_eq!(change(&mut ann, &api, PASSWORD, "something else").status, 303);
+}
+
+#[test]
+fn a_stranger_who_uses_up_all_attempts_locks_nobody_out() {
+    let api = Api::start(Front::Mio);
+    let mut ann = user(&api, "ann");
+    let at = |address: &str| Browser {
+        headers: vec![("X-Forwarded-For", address.to_owned())],
+        ..Browser::default()
+    };
+    // As many as there are, and then each that comes back.
+    for attempts in [10, 1, 1] {
+        for _ in 0..attempts {
+            says(&at("203.0.113.66").log_in(&api, "ann", OTHER), 422, "is wrong");
+        }
+        for _ in 0..3 {
+            says(&at("203.0.113.66").log_in(&api, "ANN", PASSWORD), 429, "too often");
+        }
+        // Elsewhere, with a typing error or two.
+        let mut own = at("203.0.113.7");
+        says(&own.log_in(&api, "ann", OTHER), 422, "is wrong");
+        assert_eq!(own.log_in(&api, "ann", PASSWORD).status, 303);
+        // That has given nothing back to the stranger.
+        says(&at("203.0.113.66").log_in(&api, "ann", PASSWORD), 429, "too often");
+        api.node.pass(60_000);
+    }
+    assert_eq!(change(&mut ann, &api, PASSWORD, OTHER).status, 303);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Accounts and log-ins.
 
 use super::clerk::{Clerk, Done};
-use super::limits::Limit;
 use super::{
     LOGIN_MS, LOGINS_MAX, Login, LoginId, Refusal, Told, User, UserId, read, rows, user_named,
 };
@@ -42,6 +41,7 @@ impl<T: Table> Clerk<'_, T> {
         password: &str,
         login: LoginId,
         replaces: Option<LoginId>,
+        address: &[u8],
     ) -> Done<Told> {
         let user = read::user(self.ledger.rows(), id)?.ok_or(Refusal::NoUser)?;
         if user.password != password {
@@ -51,7 +51,7 @@ impl<T: Table> Clerk<'_, T> {
             return Err(Refusal::Disabled.into());
         }
         self.start_login(id, login, replaces)?;
-        self.forgive(Limit::LogInName, &rows::hash_of_name(&user.name))?;
+        self.forgive(&user.name, address)?;
         Ok(Told::Done)
     }
 

@@ -17,9 +17,7 @@ impl Act {
     pub(in crate::state) fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::Attempt { what, address } => {
-                if address.len() > ADDRESS_BYTES_EVER {
-                    return Err("an address's length");
-                }
+                check_address(address)?;
                 match what {
                     Attempt::LogIn(name) => texts(&[name]),
                     Attempt::SignUp => Ok(()),
@@ -31,7 +29,10 @@ impl Act {
                 }
                 texts(&[password])
             }
-            Self::LogIn { user: _, password, login: _, replaces: _ } => texts(&[password]),
+            Self::LogIn { user: _, password, login: _, replaces: _, address } => {
+                check_address(address)?;
+                texts(&[password])
+            }
             Self::LogOut { login: _ } | Self::LogOutEverywhere { login: _ } => Ok(()),
             Self::ChangePassword { login: _, old, new } => texts(&[old, new]),
             Self::Post { login: _, title, url, normal, host } => {
@@ -51,6 +52,10 @@ impl Act {
             Self::Appoint { by: _, name, moderator: _ } => texts(&[name]),
         }
     }
+}
+
+fn check_address(address: &[u8]) -> Result<(), &'static str> {
+    if address.len() > ADDRESS_BYTES_EVER { Err("an address's length") } else { Ok(()) }
 }
 
 fn texts(texts: &[&String]) -> Result<(), &'static str> {

@@ -96,8 +96,8 @@ impl<'a, T: Table> Clerk<'a, T> {
             Act::SignUp { name, password, login, replaces } => {
                 self.sign_up(name, password, login, replaces)
             }
-            Act::LogIn { user, password, login, replaces } => {
-                self.log_in(user, &password, login, replaces)
+            Act::LogIn { user, password, login, replaces, address } => {
+                self.log_in(user, &password, login, replaces, &address)
             }
             Act::LogOut { login } => self.log_out(&login),
             Act::LogOutEverywhere { login } => self.log_out_everywhere(&login),

@@ -7,6 +7,11 @@
 //! minutes, so that what people do all the time does not have an entry end something all the time.
 //!
 //! All goes by the state's clock and stands in the log, so it does not matter which node is asked.
+//!
+//! Logging in under a name is limited per address, so that a stranger elsewhere cannot use up what its
+//! owner has; and more widely over all addresses, so that many together cannot guess as fast as they are
+//! many. The latter comes back as fast as one address may attempt anything: nobody can use up a name from
+//! one address.
 
 use bytes::Bytes;
 
@@ -18,7 +23,7 @@ use crate::storage::{Rows, StoreError, Table};
 /// What is limited. The number is in row keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// Attempts to log in under one name.
+    /// Attempts to log in under one name, over all addresses.
     LogInName = 1,
     /// Attempts to log in from one address.
     LogInAddress = 2,
@@ -30,13 +35,16 @@ pub(super) enum Limit {
     Comments = 5,
     /// Likes of one user, given and taken back.
     Likes = 6,
+    /// Attempts to log in under one name from one address.
+    LogInPair = 7,
 }
 
 impl Limit {
     /// How many at once, and ms until one more. Protocol: the same on every node.
     pub(super) const fn rate(self) -> (u64, u64) {
         match self {
-            Self::LogInName => (10, 60_000),
+            Self::LogInPair => (10, 60_000),
+            Self::LogInName => (100, 10_000),
             Self::LogInAddress => (30, 10_000),
             Self::SignUpAddress => (5, 600_000),
             Self::Posts => (10, 300_000),
@@ -53,19 +61,26 @@ impl Limit {
         if full_ms <= latest_ms { Ok(full_ms) } else { Err(full_ms - latest_ms) }
     }
 
-    /// How the limit of one name, address or user is called.
+    /// How the limit of one name, address, user, or name and address is called.
     pub(super) fn of(self, whose: &[u8]) -> Vec<u8> {
         [&[self as u8], whose].concat()
     }
 }
 
+/// The limits of whoever logs in under this name from there: what a right password gives back.
+fn of_name(name: &str, address: &[u8]) -> [(Limit, Vec<u8>); 2] {
+    let name = rows::hash_of_name(name);
+    [(Limit::LogInPair, [&name, address].concat()), (Limit::LogInName, name.to_vec())]
+}
+
 /// The limits of an attempt, each with whose it is.
 fn of_attempt(what: &Attempt, address: &[u8]) -> Vec<(Limit, Vec<u8>)> {
     match what {
-        Attempt::LogIn(name) => vec![
-            (Limit::LogInName, rows::hash_of_name(name).to_vec()),
-            (Limit::LogInAddress, address.to_vec()),
-        ],
+        Attempt::LogIn(name) => {
+            let mut limits = of_name(name, address).to_vec();
+            limits.push((Limit::LogInAddress, address.to_vec()));
+            limits
+        }
         Attempt::SignUp => vec![(Limit::SignUpAddress, address.to_vec())],
     }
 }
@@ -110,7 +125,7 @@ impl<T: Table> Clerk<'_, T> {
         Ok(Told::Done)
     }
 
-    /// Takes one from each of these limits (of this name, address or user), or refuses and takes from none.
+    /// Takes one from each of these limits (each with whose it is), or refuses and takes from none.
     pub(super) fn charge(&mut self, limits: &[(Limit, &[u8])]) -> Done<()> {
         let (mut taken, mut wait_ms) = (Vec::new(), 0);
         for (limit, whose) in limits {
@@ -132,9 +147,13 @@ impl<T: Table> Clerk<'_, T> {
         Ok(())
     }
 
-    /// Gives back all of a limit.
-    pub(super) fn forgive(&mut self, limit: Limit, whose: &[u8]) -> Result<(), StoreError> {
-        self.end_limit(&limit.of(whose)).map(|_| ())
+    /// Gives a name back all of its attempts, those from this address and those from all together. Not the
+    /// address's: else whoever has an account would have as many for others as they like.
+    pub(super) fn forgive(&mut self, name: &str, address: &[u8]) -> Result<(), StoreError> {
+        for (limit, whose) in of_name(name, address) {
+            self.end_limit(&limit.of(&whose))?;
+        }
+        Ok(())
     }
 
     /// Forgets a limit, because all of it has come back or is given back; tells whether it was there.

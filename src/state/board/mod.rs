@@ -95,6 +95,8 @@ pub enum Act {
         login: LoginId,
         /// As of [`Act::SignUp`].
         replaces: Option<LoginId>,
+        /// As of [`Act::Attempt`]: its attempts under the name are given back, and the name's.
+        address: Bytes,
     },
     /// Ends one log-in.
     LogOut {

@@ -222,12 +222,17 @@ fn an_act_says_no_more_than_a_node_could_want_to_apply() {
         let address = vec![0; address].into();
         Act::Attempt { what: Attempt::LogIn(name), address }
     };
+    let log_in = |password, address: usize| {
+        let address = vec![0; address].into();
+        Act::LogIn { user: 1, password, login, replaces: None, address }
+    };
     let (most, some) = (64 << 10, || long(9));
     let most_of_all = [
         sign_up(long(255)),
         post(long(most), long(most), long(most), long(most)),
         text(long(most)),
         attempt(long(most), 16),
+        log_in(long(most), 16),
     ];
     for act in most_of_all {
         let command = Command::Board(act);
@@ -249,7 +254,8 @@ fn an_act_says_no_more_than_a_node_could_want_to_apply() {
         Act::Disable { login, name: long(most + 1), disabled: true, reason: some() },
         Act::Appoint { by: None, name: long(most + 1), moderator: true },
         Act::ChangePassword { login, old: some(), new: long(most + 1) },
-        Act::LogIn { user: 1, password: long(most + 1), login, replaces: None },
+        log_in(long(most + 1), 4),
+        log_in(some(), 17),
     ] {
         let error = Command::decode(&Command::Board(act).encode()).unwrap_err();
         assert!(matches!(error, CommandError::Malformed(_)), "{error}");

@@ -114,7 +114,8 @@ impl Proven for LoggingIn {
         let Some(User { id, password, .. }) = user else {
             return Ok(self.told(&visitor, wrong()).into());
         };
-        let act = move |login, replaces| Act::LogIn { user: id, password, login, replaces };
+        let address = visitor.origin.limit_key();
+        let act = |login, replaces| Act::LogIn { user: id, password, login, replaces, address };
         Ok(enter::enter(service, visitor, act, self))
     }
 

@@ -120,9 +120,10 @@ fn accounts() -> Markup {
             forms. Nobody else is told anything, and there are no scripts."
         }
         p {
-            "Logging in can be tried ten times for a name and then once a minute, and thirty times from an \
-            address and then once every 10 seconds; signing up, five times from an address and then once \
-            every 10 minutes."
+            "Logging in with a name can be tried ten times from an address and then once a minute, and a \
+            hundred times from all addresses together and then once every 10 seconds; with whatever name, \
+            thirty times from an address and then once every 10 seconds. Signing up can be tried five \
+            times from an address and then once every 10 minutes."
         }
     }
 }

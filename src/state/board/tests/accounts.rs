@@ -28,12 +28,7 @@ fn who_logs_in_must_have_been_checked_against_the_password_that_stands() {
     let mut bench = Bench::new();
     let ann = bench.sign_up("Ann");
     let (user, login) = (bench.user("Ann").id, bench.draw());
-    let log_in = |password: &str, user| Act::LogIn {
-        user,
-        password: password.into(),
-        login,
-        replaces: None,
-    };
+    let log_in = |password: &str, user| log_in_of(user, password, login, None);
     assert_eq!(bench.refused(log_in("another", user)), Refusal::PasswordChanged);
     assert_eq!(bench.refused(log_in("another", user + 1)), Refusal::NoUser);
     let (old, new) = (password("ann"), "new".to_owned());
@@ -116,8 +111,8 @@ fn a_new_log_in_ends_the_one_that_it_replaces_whoevers_that_was() {
     let (ann, other, bob) = (bench.sign_up("Ann"), bench.log_in("Ann"), bench.sign_up("bob"));
     let mut enter = |name: &str, replaces| {
         let login = bench.draw();
-        let (user, password) = (bench.user(name).id, password(name));
-        let told = bench.act(Act::LogIn { user, password, login, replaces: Some(replaces) });
+        let user = bench.user(name).id;
+        let told = bench.act(log_in_of(user, &password(name), login, Some(replaces)));
         (bench.clone(), login, told)
     };
     let (after, again, told) = enter("Ann", ann);
@@ -140,7 +135,7 @@ fn who_is_not_logged_in_loses_nothing_by_it() {
     let mut bench = Bench::new();
     let (ann, login) = (bench.sign_up("Ann"), bench.draw());
     let (user, replaces) = (bench.user("Ann").id, Some(ann));
-    let wrong = Act::LogIn { user, password: "wrong".into(), login, replaces };
+    let wrong = log_in_of(user, "wrong", login, replaces);
     assert_eq!(bench.refused(wrong), Refusal::PasswordChanged);
     let taken = Act::SignUp { name: "ann".into(), password: "p".into(), login, replaces };
     assert_eq!(bench.refused(taken), Refusal::NameTaken);

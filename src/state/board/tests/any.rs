@@ -31,8 +31,14 @@ fn an_act() -> impl Strategy<Value = Act> {
         (text(), text(), login(), prop::option::of(login())).prop_map(
             |(name, password, login, replaces)| Act::SignUp { name, password, login, replaces }
         ),
-        (id(), text(), login(), prop::option::of(login())).prop_map(
-            |(user, password, login, replaces)| Act::LogIn { user, password, login, replaces }
+        (id(), text(), login(), prop::option::of(login()), bytes()).prop_map(
+            |(user, password, login, replaces, address)| Act::LogIn {
+                user,
+                password,
+                login,
+                replaces,
+                address
+            }
         ),
         login().prop_map(|login| Act::LogOut { login }),
         login().prop_map(|login| Act::LogOutEverywhere { login }),

@@ -6,7 +6,8 @@ use super::*;
 use crate::state::{ApplyError, table};
 use crate::storage::Table;
 
-const ALL: [Limit; 6] = [
+const ALL: [Limit; 7] = [
+    Limit::LogInPair,
     Limit::LogInName,
     Limit::LogInAddress,
     Limit::SignUpAddress,
@@ -49,47 +50,99 @@ fn exhaust(bench: &mut Bench, limit: Limit, mut act: impl FnMut(&mut Bench, u64)
 }
 
 #[test]
-fn attempts_to_log_in_are_limited_by_name_and_by_address() {
+fn attempts_to_log_in_are_limited_by_name_and_by_address_and_by_both() {
     let mut bench = Bench::new();
-    // Whatever the case, from wherever, whether there is such a user or not.
+    // Whatever the case, whether there is such a user or not.
+    let in_some_case = |number: u64| if number.is_multiple_of(2) { "Nobody" } else { "nobodY" };
+    exhaust(&mut bench, Limit::LogInPair, |_, number| attempt(in_some_case(number), [10, 0, 0, 0]));
+    assert_eq!(bench.act(attempt("nobody", [10, 0, 0, 1])), Told::Done, "from elsewhere");
+    assert_eq!(bench.act(attempt("other", [10, 0, 0, 0])), Told::Done, "of another name");
+    bench.pass(20 * MINUTE_MS);
+    // Wherever from.
     exhaust(&mut bench, Limit::LogInName, |_, number| {
-        attempt(if number % 2 == 0 { "Nobody" } else { "nobodY" }, [10, 0, 0, number as u8])
+        attempt(in_some_case(number), [10, 0, 0, number as u8])
     });
     assert_eq!(bench.act(attempt("other", [10, 0, 0, 1])), Told::Done);
+    // Of whatever name.
     exhaust(&mut bench, Limit::LogInAddress, |_, number| {
         attempt(&format!("name {number}"), [10, 0, 1, 0])
     });
     assert_eq!(bench.act(attempt("name 1", [10, 0, 1, 1])), Told::Done);
 }
 
+/// However long a stranger goes on, and as fast as the limits let them.
 #[test]
-fn of_two_limits_both_or_none_are_charged_and_the_longer_wait_counts() {
+fn nobody_can_use_up_a_name_from_one_address() {
+    let mut bench = Bench::new();
+    let (stranger, own) = ([10, 0, 0, 66], [10, 0, 0, 1]);
+    let hour_later_ms = bench.clock_ms + HOUR_MS;
+    let mut refused = 0;
+    while bench.clock_ms < hour_later_ms {
+        refused += match bench.act(attempt("ann", stranger)) {
+            Told::Done => 0,
+            _ => 1,
+        };
+        let before_ms = bench.clock_ms;
+        assert_eq!(wait_ms(&bench, &attempt("ann", own), before_ms), 0);
+        bench.pass(5_000);
+    }
+    assert!(refused > 600, "{refused}");
+    for _ in 0..10 {
+        assert_eq!(bench.act(attempt("ann", own)), Told::Done);
+    }
+    // Nor does what comes back to an address make up for more than what comes back to a name.
+    assert!(Limit::LogInAddress.rate().1 >= Limit::LogInName.rate().1);
+    assert!(Limit::LogInAddress.rate().0 < Limit::LogInName.rate().0);
+}
+
+#[test]
+fn of_three_limits_all_or_none_are_charged_and_the_longest_wait_counts() {
     let mut bench = Bench::new();
     for _ in 0..10 {
-        bench.act(attempt("ann", [10, 0, 0, 1]));
+        bench.act(attempt("ann", ADDRESS));
     }
-    assert_eq!(bench.refused(attempt("ann", [10, 0, 0, 1])), Refusal::TooOften(60_000));
+    for _ in 0..50 {
+        assert_eq!(bench.refused(attempt("ann", ADDRESS)), Refusal::TooOften(60_000));
+    }
     for number in 0..20 {
-        let told = bench.act(attempt(&format!("name {number}"), [10, 0, 0, 1]));
-        assert_eq!(told, Told::Done, "the refusal took nothing from the address");
+        let told = bench.act(attempt(&format!("name {number}"), ADDRESS));
+        assert_eq!(told, Told::Done, "the refusals took nothing from the address");
     }
-    assert_eq!(bench.refused(attempt("bob", [10, 0, 0, 1])), Refusal::TooOften(10_000));
-    assert_eq!(bench.refused(attempt("ann", [10, 0, 0, 1])), Refusal::TooOften(60_000));
+    assert_eq!(bench.refused(attempt("bob", ADDRESS)), Refusal::TooOften(10_000));
+    assert_eq!(bench.refused(attempt("ann", ADDRESS)), Refusal::TooOften(60_000));
+    for number in 10..100 {
+        let told = bench.act(attempt("ann", [10, 0, 1, number]));
+        assert_eq!(told, Told::Done, "nor from the name");
+    }
+    assert_eq!(bench.refused(attempt("ann", [10, 0, 1, 0])), Refusal::TooOften(10_000));
+    assert_eq!(bench.refused(attempt("ann", ADDRESS)), Refusal::TooOften(60_000));
 }
 
 #[test]
 fn a_log_in_gives_the_names_attempts_back_and_not_the_addresss() {
-    let mut bench = Bench::new();
+    let (mut bench, elsewhere) = (Bench::new(), [10, 0, 0, 2]);
     bench.sign_up("Ann");
-    for _ in 0..3 {
+    for _ in 0..10 {
+        assert_eq!(bench.act(attempt("Ann", elsewhere)), Told::Done);
+    }
+    for round in 0..3 {
         for _ in 0..10 {
-            assert_eq!(bench.act(attempt("ANN", [10, 0, 0, 1])), Told::Done);
+            assert_eq!(bench.act(attempt("ANN", ADDRESS)), Told::Done, "{round}");
         }
-        assert!(matches!(bench.refused(attempt("ann", [10, 0, 0, 2])), Refusal::TooOften(_)));
+        assert!(matches!(bench.refused(attempt("ann", ADDRESS)), Refusal::TooOften(_)));
         bench.log_in("Ann");
     }
-    assert_eq!(bench.refused(attempt("ann", [10, 0, 0, 1])), Refusal::TooOften(10_000));
-    assert_eq!(bench.act(attempt("ann", [10, 0, 0, 2])), Told::Done);
+    assert_eq!(bench.refused(attempt("ann", ADDRESS)), Refusal::TooOften(10_000));
+    let still = bench.refused(attempt("ann", elsewhere));
+    assert_eq!(still, Refusal::TooOften(60_000), "who is elsewhere has not shown the password");
+    // All hundred of the name, which others had used up, are there again.
+    for number in 0..200 {
+        if number == 100 {
+            assert_eq!(bench.refused(attempt("ann", [10, 0, 1, 100])), Refusal::TooOften(10_000));
+            bench.log_in("Ann");
+        }
+        assert_eq!(bench.act(attempt("ann", [10, 0, 1, number])), Told::Done, "{number}");
+    }
 }
 
 #[test]
@@ -129,9 +182,9 @@ fn a_limit_that_is_whole_again_leaves_nothing_behind() {
     bench.act(attempt("ann", [10, 0, 0, 1]));
     let whole_ms = bench.clock_ms + 10 * MINUTE_MS;
     let rows = |bench: &Bench| sound::table_rows(&bench.state, table::LIMITS).len();
-    assert_eq!(rows(&bench), 3);
+    assert_eq!(rows(&bench), 4);
     bench.pass(2 * MINUTE_MS);
-    assert_eq!(bench.expire(), 2, "of the log-in");
+    assert_eq!(bench.expire(), 3, "of the log-in");
     let next = bench.state.next_expiry().unwrap();
     assert!(next >= whole_ms && next < whole_ms + MINUTE_MS && next.is_multiple_of(MINUTE_MS));
     bench.clock_ms = next;
@@ -177,11 +230,16 @@ fn what_would_be_refused_is_known_without_an_entry() {
         }
     };
     spend(&mut bench, &attempt("Ann", [10, 0, 0, 1]), 10);
-    assert!(wait_ms(&bench, &attempt("aNN", [10, 0, 0, 2]), bench.clock_ms) > 0, "the same name");
+    assert!(wait_ms(&bench, &attempt("aNN", [10, 0, 0, 1]), bench.clock_ms) > 0, "the same name");
+    assert_eq!(wait_ms(&bench, &attempt("ann", [10, 0, 0, 2]), bench.clock_ms), 0, "elsewhere");
     spend(&mut bench, &attempt("bob", [10, 0, 0, 1]), 10);
     spend(&mut bench, &attempt("cleo", [10, 0, 0, 1]), 10);
     assert_eq!(wait_ms(&bench, &attempt("dora", [10, 0, 0, 1]), bench.clock_ms), 10_000);
     assert_eq!(wait_ms(&bench, &attempt("dora", [10, 0, 0, 2]), bench.clock_ms), 0);
+    for number in 0..90 {
+        assert_eq!(bench.act(attempt("ann", [10, 0, 1, number])), Told::Done);
+    }
+    spend(&mut bench, &attempt("ann", [10, 0, 1, 0]), 0);
     spend(&mut bench, &sign_up(b"10.0"), 5);
     assert_eq!(wait_ms(&bench, &sign_up(b"10.1"), bench.clock_ms), 0);
 }

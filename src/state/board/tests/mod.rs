@@ -111,7 +111,7 @@ impl Bench {
     /// Logs in, and gives the log-in.
     fn log_in(&mut self, name: &str) -> LoginId {
         let (user, login) = (self.user(name).id, self.draw());
-        let told = self.act(Act::LogIn { user, password: password(name), login, replaces: None });
+        let told = self.act(log_in_of(user, &password(name), login, None));
         assert_eq!(told, Told::Done);
         login
     }
@@ -202,6 +202,14 @@ fn by_pages<R>(mut page: impl FnMut(Option<&Cursor>) -> (Vec<R>, Option<Cursor>)
 /// What stands for the hash of a user's password.
 fn password(name: &str) -> String {
     format!("$argon2id$of {}", name.to_ascii_lowercase())
+}
+
+/// Where they log in from.
+const ADDRESS: [u8; 4] = [10, 0, 0, 1];
+
+fn log_in_of(user: UserId, password: &str, login: LoginId, replaces: Option<LoginId>) -> Act {
+    let (password, address) = (password.into(), Bytes::from_static(&ADDRESS));
+    Act::LogIn { user, password, login, replaces, address }
 }
 
 fn post_of(login: LoginId, path: &str) -> Act {

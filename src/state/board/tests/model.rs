@@ -12,6 +12,8 @@ use crate::state::{Meta, Restore};
 #[derive(Clone, Debug)]
 enum Step {
     Act(What, usize, usize, bool),
+    /// Somebody guesses the password of a name, from several addresses in turn.
+    Guess(usize, u8),
     Wait(u64),
     /// The leader's wall clock is another.
     SetWall(i64),
@@ -40,6 +42,8 @@ enum What {
     Disable,
     Appoint,
 }
+
+const NAMES: [&str; 6] = ["ann", "Bob", "bOB", "cleo", "dora", "ANN"];
 
 fn a_step() -> impl Strategy<Value = Step> {
     let what = prop_oneof![
@@ -79,6 +83,7 @@ fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         60 => (what, 0..6usize, 0..6usize, any::<bool>())
             .prop_map(|(what, a, b, flag)| Step::Act(what, a, b, flag)),
+        2 => (0..6usize, 1..12u8).prop_map(|(name, addresses)| Step::Guess(name, addresses)),
         8 => wait.prop_map(Step::Wait),
         1 => slip.prop_map(Step::SetWall),
         4 => Just(Step::Expire),
@@ -121,7 +126,7 @@ impl Pair {
     }
 
     fn act(&mut self, what: What, a: usize, b: usize, flag: bool) -> Act {
-        let name = ["ann", "Bob", "bOB", "cleo", "dora", "ANN"][b].to_owned();
+        let name = NAMES[b].to_owned();
         let address = Bytes::from(vec![10, 0, 0, u8::from(flag)]);
         let (login, key) = (self.login(a), self.key(b));
         let replaces = b.is_multiple_of(2).then_some(login);
@@ -139,7 +144,7 @@ impl Pair {
                 let user = self.model.users.get(b % 4).map_or(99_999, |user| user.id);
                 let of = self.model.users.get(b % 4).map(|user| user.password.clone());
                 let password = of.filter(|_| a > 0).unwrap_or_else(|| "wrong".into());
-                Act::LogIn { user, password, login: new_login, replaces }
+                Act::LogIn { user, password, login: new_login, replaces, address }
             }
             What::LogOut => Act::LogOut { login },
             What::LogOutEverywhere => Act::LogOutEverywhere { login },
@@ -198,6 +203,18 @@ impl Pair {
                 self.next_entry();
                 let expected = self.model.apply(&act);
                 assert_eq!(self.bench.act(act.clone()), expected, "{act:?}");
+            }
+            Step::Guess(name, addresses) => {
+                for number in 0..60 {
+                    let address = Bytes::from(vec![10, 0, 0, number % addresses]);
+                    let act =
+                        Act::Attempt { what: Attempt::LogIn(NAMES[*name].to_owned()), address };
+                    self.next_entry();
+                    let expected = self.model.apply(&act);
+                    let told = self.bench.apply_unchecked(&Command::Board(act));
+                    assert_eq!(told, Reply::Board(expected), "{number} of {step:?}");
+                }
+                sound::check(&self.bench.state);
             }
             Step::Wait(ms) => {
                 self.bench.pass(*ms);

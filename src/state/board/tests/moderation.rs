@@ -93,8 +93,7 @@ fn a_disabled_user_is_logged_out_and_cannot_log_in() {
     let key = bench.post(ann, "1");
     assert_eq!(bench.act(disable(boss, "aNN", true)), Told::Done);
     assert_eq!(bench.refused(post_of(ann, "2")), Refusal::LoggedOut);
-    let log_in =
-        |password: &str| Act::LogIn { user, password: password.into(), login, replaces: None };
+    let log_in = |password: &str| log_in_of(user, password, login, None);
     assert_eq!(bench.refused(log_in(&password("Ann"))), Refusal::Disabled);
     assert_eq!(bench.refused(log_in("wrong")), Refusal::PasswordChanged, "says no more than that");
     assert_eq!(bench.list(&List::Newest, 9), [key], "what was posted stays");

@@ -30,7 +30,8 @@ pub struct Left {
 
 /// What is limited how: how many at once, and ms until one more.
 pub type Rate = (u64, u64);
-const LOG_IN_NAME: Rate = (10, MINUTE_MS);
+const LOG_IN_PAIR: Rate = (10, MINUTE_MS);
+const LOG_IN_NAME: Rate = (100, 10_000);
 const LOG_IN_ADDRESS: Rate = (30, 10_000);
 const SIGN_UP: Rate = (5, 10 * MINUTE_MS);
 const POSTS: Rate = (10, 5 * MINUTE_MS);
@@ -50,6 +51,14 @@ pub struct Model {
     pub written: Vec<Written>,
     pub deeds: Vec<Moderated>,
     pub left: BTreeMap<(Rate, Vec<u8>), Left>,
+}
+
+fn pair(name: &str, address: &[u8]) -> (Rate, Vec<u8>) {
+    (LOG_IN_PAIR, format!("{} from {address:?}", name.to_ascii_lowercase()).into_bytes())
+}
+
+fn of_name(name: &str) -> (Rate, Vec<u8>) {
+    (LOG_IN_NAME, name.to_ascii_lowercase().into_bytes())
 }
 
 type Outcome = Result<(Told, bool), Refusal>;
@@ -208,8 +217,8 @@ impl Model {
         let wall_ms = self.wall_ms;
         match act {
             Act::Attempt { what: Attempt::LogIn(name), address } => {
-                let name = (LOG_IN_NAME, name.to_ascii_lowercase().into_bytes());
-                self.charge(&[name, (LOG_IN_ADDRESS, address.to_vec())])?;
+                let address_alone = (LOG_IN_ADDRESS, address.to_vec());
+                self.charge(&[pair(name, address), of_name(name), address_alone])?;
                 Ok((Told::Done, true))
             }
             Act::Attempt { what: Attempt::SignUp, address } => {
@@ -233,7 +242,7 @@ impl Model {
                 self.start_login(revision, *login, *replaces, revision);
                 Ok((Told::SignedUp(revision), true))
             }
-            Act::LogIn { user, password, login, replaces } => {
+            Act::LogIn { user, password, login, replaces, address } => {
                 let found = self.users.iter().find(|it| it.id == *user).cloned();
                 let found = found.ok_or(Refusal::NoUser)?;
                 match () {
@@ -241,8 +250,8 @@ impl Model {
                     () if found.disabled => Err(Refusal::Disabled),
                     () => {
                         self.start_login(*user, *login, *replaces, revision);
-                        let name = found.name.to_ascii_lowercase().into_bytes();
-                        self.left.remove(&(LOG_IN_NAME, name));
+                        self.left.remove(&pair(&found.name, address));
+                        self.left.remove(&of_name(&found.name));
                         Ok((Told::Done, true))
                     }
                 }

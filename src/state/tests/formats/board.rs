@@ -9,7 +9,8 @@ const LOGIN: [u8; 32] = *b"thirty-two bytes name one log-in";
 
 fn every_act() -> Vec<(&'static str, Act)> {
     let (login, post) = (LOGIN, || "DxFdsGK3".to_owned());
-    let attempt = |what| Act::Attempt { what, address: vec![192, 0, 2, 255].into() };
+    let address = || vec![192, 0, 2, 255].into();
+    let attempt = |what| Act::Attempt { what, address: address() };
     let comment = |parent| {
         let text = "said \u{202e} so\n".into();
         Act::Comment { login, post: post(), parent, text }
@@ -26,7 +27,10 @@ fn every_act() -> Vec<(&'static str, Act)> {
     let (old, new) = (hash("old"), hash("new"));
     let sign_up =
         |replaces| Act::SignUp { name: "Ann".into(), password: hash("a"), login, replaces };
-    let log_in = |replaces| Act::LogIn { user: 300, password: hash("a"), login, replaces };
+    let log_in = |replaces| {
+        let (password, address) = (hash("a"), address());
+        Act::LogIn { user: 300, password, login, replaces, address }
+    };
     vec![
         ("attempt-log-in", attempt(Attempt::LogIn("Ann".into()))),
         ("attempt-sign-up", attempt(Attempt::SignUp)),
@@ -135,7 +139,16 @@ fn example_board() -> (State<MemoryStore>, String) {
         }
     };
     let mut key = "DxFdsGK3".to_owned();
-    for what in ["sign-up", "appoint-by-operator", "post", "like", "comment", "answer", "retitle"] {
+    for what in [
+        "sign-up",
+        "appoint-by-operator",
+        "post",
+        "like",
+        "comment",
+        "answer",
+        "retitle",
+        "attempt-log-in",
+    ] {
         let (_, mut it) = every_act().into_iter().find(|(name, _)| *name == what).unwrap();
         match &mut it {
             Act::Appoint { name, moderator, .. } => (*name, *moderator) = ("ann".into(), true),

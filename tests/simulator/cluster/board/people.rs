@@ -9,6 +9,7 @@ use super::promises::Promises;
 
 const NAMES: [&str; 7] = ["ann", "Bob", "cy-1", "d_d", "Eve", "frank", "g0"];
 const HOSTS: [&str; 3] = ["example.org", "a.example.org", "example.net"];
+const ADDRESSES: [&[u8]; 3] = [&[10, 0, 0, 1], &[10, 0, 0, 2], &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 1]];
 /// Log-ins, posts and comments that people remember.
 const REMEMBERED: usize = 24;
 
@@ -20,6 +21,8 @@ enum Mood {
     Likes,
     /// Somebody logs in again and again.
     LogsIn,
+    /// Somebody guesses passwords.
+    Guesses,
 }
 
 /// An account whose password somebody knows, unless it was changed meanwhile.
@@ -45,6 +48,7 @@ impl People {
         let mood = match seed % 5 {
             1 => Mood::Likes,
             2 => Mood::LogsIn,
+            3 => Mood::Guesses,
             _ => Mood::Ordinary,
         };
         let (accounts, logins) = (Vec::new(), Vec::new());
@@ -134,8 +138,10 @@ impl People {
 
     fn indulge(&mut self, rng: &mut StdRng, promises: &Promises) -> Option<Act> {
         let account = self.accounts[0].clone();
-        if self.mood == Mood::LogsIn {
-            return self.log_in(rng, &account);
+        match self.mood {
+            Mood::LogsIn => return self.log_in(rng, &account),
+            Mood::Guesses => return Some(self.attempt(rng)),
+            Mood::Likes | Mood::Ordinary => {}
         }
         let own = |login: &&LoginId| promises.name_of(login) == account.name.to_lowercase();
         let login = self.logins.iter().rev().find(own).copied();
@@ -151,8 +157,7 @@ impl People {
             0 => Attempt::SignUp,
             _ => Attempt::LogIn(in_some_case(rng, name)),
         };
-        let address = [&[10, 0, 0, 1][..], &[10, 0, 0, 2], &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 1]];
-        let address = Bytes::from_static(address[rng.random_range(0..address.len())]);
+        let address = Bytes::from_static(ADDRESSES[rng.random_range(0..ADDRESSES.len())]);
         Act::Attempt { what, address }
     }
 
@@ -171,7 +176,9 @@ impl People {
         let newest = account.passwords.last().cloned();
         let old = one_of(rng, &account.passwords);
         let password = if rng.random_bool(0.1) { old? } else { newest? };
-        Some(Act::LogIn { user: account.user, password, login: rng.random(), replaces: None })
+        let (user, login) = (account.user, rng.random());
+        let address = Bytes::from_static(ADDRESSES[self.thoughts as usize % ADDRESSES.len()]);
+        Some(Act::LogIn { user, password, login, replaces: None, address })
     }
 
     fn end_something(&self, rng: &mut StdRng, promises: &Promises) -> Option<Act> {

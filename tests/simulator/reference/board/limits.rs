@@ -10,9 +10,11 @@ const MINUTE_MS: u64 = 60_000;
 /// Whose doings of which kind are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bucket {
-    /// Attempts to log in under a name, in lower case.
+    /// Attempts to log in under a name, in lower case, from an address.
+    Pair(String, Bytes),
+    /// The same from wherever.
     Name(String),
-    /// The same from an address.
+    /// The same under whatever name.
     Address(Bytes),
     SignUps(Bytes),
     Posts(UserId),
@@ -24,7 +26,8 @@ impl Bucket {
     /// (how many at once, how long it takes until there is one more, in ms).
     fn limit(&self) -> (u64, u64) {
         match self {
-            Self::Name(_) => (10, MINUTE_MS),
+            Self::Pair(..) => (10, MINUTE_MS),
+            Self::Name(_) => (100, 10_000),
             Self::Address(_) => (30, 10_000),
             Self::SignUps(_) => (5, 10 * MINUTE_MS),
             Self::Posts(_) => (10, 5 * MINUTE_MS),

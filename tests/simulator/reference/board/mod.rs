@@ -90,8 +90,9 @@ impl Board {
             Act::Attempt { what, address } => {
                 let buckets = match what {
                     Attempt::LogIn(name) => {
-                        [Bucket::Name(name.to_lowercase()), Bucket::Address(address.clone())]
-                            .to_vec()
+                        let (name, address) = (name.to_lowercase(), address.clone());
+                        let pair = Bucket::Pair(name.clone(), address.clone());
+                        [pair, Bucket::Name(name), Bucket::Address(address)].to_vec()
                     }
                     Attempt::SignUp => [Bucket::SignUps(address.clone())].to_vec(),
                 };
@@ -109,7 +110,7 @@ impl Board {
                 self.log_in(at, revision, *login, *replaces);
                 Ok(Told::SignedUp(revision))
             }
-            Act::LogIn { user, password, login, replaces } => {
+            Act::LogIn { user, password, login, replaces, address } => {
                 let account = self.users.get(user).ok_or(Refusal::NoUser)?;
                 // Who does not know the password does not learn what became of the user.
                 if account.password != *password {
@@ -118,7 +119,9 @@ impl Board {
                 if account.disabled {
                     return Err(Refusal::Disabled);
                 }
-                self.buckets.remove(&Bucket::Name(account.name.to_lowercase()));
+                let name = account.name.to_lowercase();
+                self.buckets.remove(&Bucket::Pair(name.clone(), address.clone()));
+                self.buckets.remove(&Bucket::Name(name));
                 self.log_in(at, *user, *login, *replaces);
                 Ok(Told::Done)
             }
