@@ -23,10 +23,14 @@ impl Intake {
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path, reserve_bytes: u64) -> Result<Self, RestoreError> {
+        Self::measured(path, reserve_bytes, free)
+    }
+
+    /// The same where so much is free as this says.
+    fn measured(path: &Path, reserve_bytes: u64, free: Measure) -> Result<Self, RestoreError> {
         let begin = || {
-            let file = File::create(path)?;
-            let unpacked =
-                Unpacked { path: path.to_owned(), file, bytes: 0, synced: 0, reserve_bytes };
+            let (path, file) = (path.to_owned(), File::create(path)?);
+            let unpacked = Unpacked { path, file, bytes: 0, synced: 0, reserve_bytes, free };
             unpacked.expect_room()?;
             Ok(unpacked)
         };
@@ -52,19 +56,27 @@ impl Intake {
     }
 }
 
+/// Tells how many bytes are free where a file is.
+type Measure = fn(&File) -> io::Result<u64>;
+
+fn free(file: &File) -> io::Result<u64> {
+    let stat = fstatvfs(file)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 struct Unpacked {
     path: PathBuf,
     file: File,
     bytes: u64,
     synced: u64,
     reserve_bytes: u64,
+    free: Measure,
 }
 
 impl Unpacked {
     /// The state that is built of it takes as much again.
     fn expect_room(&self) -> io::Result<()> {
-        let stat = fstatvfs(&self.file)?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let free = (self.free)(&self.file)?;
         let needed = self.bytes.saturating_add(self.reserve_bytes).saturating_add(2 * SYNC_BYTES);
         if free >= needed {
             return Ok(());
@@ -116,7 +128,6 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use rustix::fs::statvfs;
     use tempfile::TempDir;
 
     use super::*;
@@ -171,11 +182,10 @@ mod tests {
         let path = dir.path().join("part");
         let error = Intake::create(&path, u64::MAX / 2).err().unwrap();
         assert!(matches!(error, RestoreError::NoRoom(_)), "{error}");
-        let stat = statvfs(dir.path()).unwrap();
-        let free = stat.f_bavail * stat.f_frsize;
         // There is room for it to begin, and none for what is in it and what is built of that.
-        let reserve = free.saturating_sub(2 * SYNC_BYTES + (2 << 20));
-        let mut intake = Intake::create(&path, reserve).unwrap();
+        let mut intake =
+            Intake::measured(&path, 1 << 30, |_| Ok((1 << 30) + 2 * SYNC_BYTES + (2 << 20)))
+                .unwrap();
         let error = intake.take(&packed(&vec![0; 64 << 20])).unwrap_err();
         assert!(matches!(error, RestoreError::NoRoom(_)), "{error}");
         assert!(fs::metadata(&path).unwrap().len() < 32 << 20, "it stops early");
