@@ -73,11 +73,12 @@ pub enum Done {
 
 impl Job {
     /// Does it, on this thread, which is busy with it for tens of milliseconds.
-    #[must_use]
-    pub fn run(&self) -> Done {
+    fn run(&self, memory: &mut hash::Memory) -> Done {
         match self {
-            Self::Hash(password) => Done::Hashed(hash(password)),
-            Self::Check { password, hash } => Done::Checked(check(password, hash.as_deref())),
+            Self::Hash(password) => Done::Hashed(memory.hash(password)),
+            Self::Check { password, hash } => {
+                Done::Checked(memory.check(password, hash.as_deref()))
+            }
         }
     }
 }

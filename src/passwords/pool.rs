@@ -122,11 +122,12 @@ impl<A: Answer> Worker<A> {
         // A courtesy: where it is not allowed, passwords are as quick and only less polite.
         let _ = setpriority_process(Some(gettid()), NICE);
         hash::prepare();
+        let mut memory = hash::Memory::default();
         while let Ok(Task { ticket, deadline, job }) = self.waiting.recv() {
             let idle = self.stopped.load(Ordering::Acquire) || Instant::now() >= deadline;
             let done = (!idle).then(|| {
                 self.metrics.password_jobs.inc();
-                job.run()
+                job.run(&mut memory)
             });
             // The password is wiped before anybody is told.
             drop(job);
