@@ -30,7 +30,9 @@ const TABLE: &[Route] = &[
     Route::whole("/stream/{name}", METHODS, stream),
     Route::whole("/v1/stream/{name}", METHODS, stream),
     Route::whole("/events/{name}", METHODS, stream),
-    Route::whole("/work/{name}", METHODS, |_, name, _| Step::work(Box::new(Counting(probe(name))))),
+    Route::whole("/count/{name}", METHODS, |_, name, _| {
+        Step::work(Box::new(Counting(probe(name))))
+    }),
 ];
 /// Bytes of a full piece.
 const PIECE: usize = 64 * 1024;
@@ -351,7 +353,7 @@ fn endless_work_leaves_others_their_turn() {
         .iter()
         .map(|name| {
             let mut client = api.connect();
-            client.send(format!("{}{}", get(&format!("/work/{name}")), get("/plain")));
+            client.send(format!("{}{}", get(&format!("/count/{name}")), get("/plain")));
             client
         })
         .collect();
@@ -373,7 +375,7 @@ fn endless_work_leaves_others_their_turn() {
 fn nobody_works_for_a_client_that_has_gone() {
     let api = start();
     let mut client = api.connect();
-    client.send(get("/work/abandoned"));
+    client.send(get("/count/abandoned"));
     let probe = probe("abandoned");
     until("it is at work", || probe.calls() > 0);
     // A reset; one that only sends nothing more may still want the answer.
@@ -479,7 +481,7 @@ fn the_thin_front_sends_what_it_can_gather() {
     let answer = api.get("/stream/gathered");
     assert!(answer.status == 200 && answer.body.as_bytes() == whole(&probe));
     crate::probe("tiny-work").done.store(true, SeqCst);
-    assert_eq!(api.get("/work/tiny-work").body, "worked");
+    assert_eq!(api.get("/count/tiny-work").body, "worked");
     for (name, pieces, then, status) in [
         ("gathered-long", usize::MAX, Piece::End, 501),
         ("gathered-rests", 1, rests(), 501),
